@@ -1,0 +1,1 @@
+"""The rappit command for operators and merchants."""

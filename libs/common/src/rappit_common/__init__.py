@@ -1,0 +1,1 @@
+"""What every Rappit service needs and none owns."""

@@ -1,0 +1,1 @@
+"""The web console for merchants and operators."""

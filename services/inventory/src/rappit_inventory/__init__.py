@@ -1,0 +1,1 @@
+"""The one truth about stock: levels, reservations, imports."""

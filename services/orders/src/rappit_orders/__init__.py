@@ -1,0 +1,1 @@
+"""Turns channel deliveries into orders and publishes their demand."""

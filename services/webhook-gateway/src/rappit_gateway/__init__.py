@@ -1,0 +1,1 @@
+"""Verifies channel webhooks, stores them durably and publishes them."""

@@ -1,0 +1,1 @@
+"""The main job, told through the public APIs only."""

@@ -1,0 +1,1 @@
+"""A private stack of real servers and every service, with no Docker needed."""

@@ -1,0 +1,1 @@
+"""Carriers and channels that speak the real wire formats over real HTTP."""
