@@ -1,0 +1,97 @@
+"""The one door to PostgreSQL: a bounded pool, bounded statements, and a question whether the server is there."""
+
+import asyncio
+
+import asyncpg
+from pydantic import SecretStr
+from sqlalchemy import exc, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+CONNECT_TIMEOUT_S = 5
+PING_TIMEOUT_S = 2
+_MAX_CAUSES = 10
+
+_AWAY = (
+    ConnectionError,
+    exc.InterfaceError,
+    exc.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+def asyncpg_url(url: str) -> URL:
+    """Return ``url`` for SQLAlchemy's asyncpg dialect, whatever PostgreSQL driver it named."""
+    return make_url(url).set(drivername="postgresql+asyncpg")
+
+
+class Database:
+    """A pool of connections to one service's schema under its runtime role.
+
+    Args:
+        url: ``postgresql://role:password@host:port/database``.
+        schema: The service's schema, set as the whole search path.
+        pool_size: Connections at most; there is no overflow.
+        pool_timeout_s: How long a caller waits for a connection before it is told that the database is away.
+        statement_timeout_s: The server ends any longer statement.
+    """
+
+    def __init__(
+        self,
+        url: SecretStr,
+        *,
+        schema: str,
+        pool_size: int = 10,
+        pool_timeout_s: float = 5,
+        statement_timeout_s: float = 30,
+    ) -> None:
+        self.schema = schema
+        self.engine: AsyncEngine = create_async_engine(
+            asyncpg_url(url.get_secret_value()),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout_s,
+            pool_pre_ping=True,
+            pool_use_lifo=True,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT_S,
+                "server_settings": {
+                    "application_name": f"rappit-{schema}",
+                    "search_path": schema,
+                    "statement_timeout": str(int(statement_timeout_s * 1000)),
+                    "idle_in_transaction_session_timeout": str(int(statement_timeout_s * 2000)),
+                    "jit": "off",
+                },
+            },
+        )
+
+    async def ping(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            Exception: Whatever the driver says when it does not answer within 2 s.
+        """
+        async with asyncio.timeout(PING_TIMEOUT_S), self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether ``error`` says that PostgreSQL is away, as opposed to a fault of the message or of our code."""
+    seen: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if seen is None:
+            return False
+        if isinstance(seen, _AWAY) or (isinstance(seen, exc.DBAPIError) and seen.connection_invalidated):
+            return True
+        original: object = getattr(seen, "orig", None)
+        seen = original if isinstance(original, BaseException) else seen.__cause__
+    return False

@@ -1,0 +1,40 @@
+"""The inbox: which messages a consumer has already acted on, claimed in the transaction that acts."""
+
+from collections.abc import Iterable
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from rappit_common.messaging import tables
+
+
+class Inbox:
+    """Claims message ids for a consumer; a claim lives and dies with the unit of work's transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def claim(self, consumer: str, message_id: str | None) -> bool:
+        """Claim one message. Returns False when this consumer already acted on it.
+
+        A second delivery at the same time waits here for the first to commit or roll back.
+
+        Raises:
+            ValueError: The message has no id, so that its duplicates could not be told apart.
+        """
+        if not message_id:
+            raise ValueError("a message without message_id cannot be deduplicated: publish it through an outbox")
+        return message_id in await self.claim_many(consumer, [message_id])
+
+    async def claim_many(self, consumer: str, message_ids: Iterable[str]) -> set[str]:
+        """Claim several messages, in one fixed order so that two batches never deadlock. Returns the new ones."""
+        ordered = sorted(set(message_ids))
+        if not ordered:
+            return set()
+        statement = (
+            insert(tables.inbox)
+            .values([{"consumer": consumer, "message_id": message_id} for message_id in ordered])
+            .on_conflict_do_nothing()
+            .returning(tables.inbox.c.message_id)
+        )
+        return set((await self._session.execute(statement)).scalars())

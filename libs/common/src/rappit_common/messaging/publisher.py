@@ -1,0 +1,155 @@
+"""Confirmed, mandatory, persistent publishing over one robust connection."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractExchange, AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from pydantic import SecretStr
+
+from rappit_common.errors import UnavailableError
+from rappit_common.logs import get_logger
+from rappit_common.messaging.events import EVENTS_EXCHANGE
+
+RECONNECT_S = 1.0
+CONNECT_TIMEOUT_S = 5.0
+HEARTBEAT_S = 10
+
+_log = get_logger()
+
+
+class BrokerAwayError(UnavailableError):
+    """The broker did not confirm in time. The message may or may not be there: consumers deduplicate."""
+
+    code = "broker_away"
+
+
+class UnroutableError(BrokerAwayError):
+    """No queue is bound for the message yet: its consumer was never deployed."""
+
+    code = "unroutable"
+
+
+class Publisher:
+    """Publishes with confirms. Connects in the background and again whenever the broker comes back.
+
+    Args:
+        url: AMQP URL.
+        timeout_s: How long a publish may wait for its confirm.
+        name: Shown in the broker's list of connections.
+    """
+
+    def __init__(self, url: SecretStr, *, timeout_s: float, name: str) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._name = name
+        self._connection: AbstractRobustConnection | None = None
+        self._channel: AbstractRobustChannel | None = None
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._connecting: asyncio.Task[None] | None = None
+        self._connected = asyncio.Event()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker is there, as far as the connection knows."""
+        return (
+            self._connection is not None
+            and self._connection.connected.is_set()
+            and self._channel is not None
+            and not self._channel.is_closed
+        )
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once, since the broker may come later than we do."""
+        self._connecting = asyncio.create_task(self._connect(), name="publisher-connect")
+
+    async def wait_connected(self, timeout_s: float) -> None:
+        """Return once connected.
+
+        Raises:
+            TimeoutError: The broker was not there in time.
+        """
+        async with asyncio.timeout(timeout_s):
+            await self._connected.wait()
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                connection = await aio_pika.connect_robust(
+                    self._url.get_secret_value(),
+                    timeout=CONNECT_TIMEOUT_S,
+                    reconnect_interval=RECONNECT_S,
+                    heartbeat=HEARTBEAT_S,
+                    client_properties={"connection_name": self._name},
+                )
+            except (AMQPError, OSError, TimeoutError) as error:
+                _log.warning("broker_away", connection=self._name, error=str(error))
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            assert isinstance(channel, aio_pika.RobustChannel)  # noqa: S101 - what a robust connection makes
+            # Declared here too, so that publishing never depends on which service started first.
+            await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            self._connection, self._channel = connection, channel
+            self._connected.set()
+            _log.info("broker_connected", connection=self._name)
+            return
+
+    async def exchange(self, name: str) -> AbstractExchange:
+        """Return a handle on an exchange that exists, without asking the broker.
+
+        Raises:
+            BrokerAwayError: There is no connection.
+        """
+        if not self.is_connected or self._channel is None:
+            raise BrokerAwayError("the message broker is away; try again")
+        if name not in self._exchanges:
+            self._exchanges[name] = (
+                self._channel.default_exchange if not name else await self._channel.get_exchange(name, ensure=False)
+            )
+        return self._exchanges[name]
+
+    async def publish(
+        self,
+        body: bytes,
+        *,
+        exchange: str,
+        routing_key: str,
+        event: str,
+        message_id: str,
+        content_type: str,
+        headers: Mapping[str, Any],
+        mandatory: bool = True,
+    ) -> None:
+        """Publish one persistent message and return when a majority of the broker's nodes has it.
+
+        Raises:
+            BrokerAwayError: Not confirmed in time. The message may still arrive.
+            UnroutableError: Mandatory, and no queue takes it.
+        """
+        message = aio_pika.Message(
+            body,
+            headers=dict(headers),
+            content_type=content_type,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            message_id=message_id,
+            type=event,
+        )
+        target = await self.exchange(exchange)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await target.publish(message, routing_key, mandatory=mandatory)
+        except PublishError as error:
+            raise UnroutableError(f"no queue is bound for {routing_key}: is its consumer deployed?") from error
+        except (DeliveryError, AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            # aio-pika raises RuntimeError for a channel that is being reopened.
+            raise BrokerAwayError(f"the message broker did not confirm: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Stop connecting and close the connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            await self._connection.close()

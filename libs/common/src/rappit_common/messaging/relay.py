@@ -1,0 +1,178 @@
+"""The relay: publishes outbox rows with confirms, and only then marks them sent.
+
+Several relays may run at once: each takes rows nobody else holds. The rows stay locked while they are published, which is
+the one place where a transaction waits for the network: it is what lets a relay die at any point without losing a row
+(docs/adr/0002). A row published twice after such a death is absorbed by the consumers' inboxes.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rappit_common.database.engine import Database
+from rappit_common.logs import get_logger
+from rappit_common.messaging import tables
+from rappit_common.messaging.publisher import BrokerAwayError, Publisher
+
+MAX_BACKOFF_S = 60
+KEEP_SENT = timedelta(days=1)
+KEEP_CLAIMS = timedelta(days=7)
+PURGE_EVERY_S = 60.0
+PURGE_ROWS = 5_000
+ERROR_PAUSE_S = 1.0
+
+_log = get_logger()
+_outbox = tables.outbox.c
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    row_id: Any
+    error: str
+
+
+class Relay:
+    """Drains one service's outbox.
+
+    Args:
+        database: The service's own.
+        publisher: Where to.
+        batch_rows: Rows taken and published together at most.
+        poll_s: How often to look when nobody nudges.
+    """
+
+    def __init__(self, database: Database, publisher: Publisher, *, batch_rows: int = 200, poll_s: float = 0.1) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._batch_rows = batch_rows
+        self._poll_s = poll_s
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def nudge(self) -> None:
+        """Look at once: a unit of work of this process has just committed something."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Begin to relay in the background."""
+        self._tasks = [
+            asyncio.create_task(self._run(), name="outbox-relay"),
+            asyncio.create_task(self._purge_forever(), name="outbox-purge"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop after the batch in hand; what is left stays in the outbox."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                full = await self.drain_once() >= self._batch_rows
+            except Exception as error:  # noqa: BLE001 - whatever happened, the rows are still there and are tried again
+                _log.warning("relay_paused", error=repr(error))
+                await asyncio.sleep(ERROR_PAUSE_S)
+                continue
+            if full:
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_s):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    async def drain_once(self) -> int:
+        """Publish one batch. Returns how many rows were taken.
+
+        Raises:
+            BrokerAwayError: There is no connection; no row was touched.
+        """
+        if not self._publisher.is_connected:
+            raise BrokerAwayError("the message broker is away")
+        self._wake.clear()
+        async with self._database.engine.begin() as connection:
+            rows = await self._take(connection)
+            if not rows:
+                return 0
+            results = await asyncio.gather(*(self._publish(row) for row in rows))
+            failures = [result for result in results if result is not None]
+            failed = {failure.row_id for failure in failures}
+            sent = [row.id for row in rows if row.id not in failed]
+            if sent:
+                await connection.execute(
+                    update(tables.outbox).where(_outbox.id.in_(sent)).values(sent_at=func.clock_timestamp())
+                )
+            if failures:
+                await self._postpone(connection, failures)
+        return len(rows)
+
+    async def _take(self, connection: AsyncConnection) -> list[Row[Any]]:
+        statement = (
+            select(tables.outbox)
+            .where(_outbox.sent_at.is_(None), _outbox.available_at <= func.now())
+            .order_by(_outbox.available_at, _outbox.id)
+            .limit(self._batch_rows)
+            .with_for_update(skip_locked=True)
+        )
+        return list((await connection.execute(statement)).all())
+
+    async def _publish(self, row: Row[Any]) -> _Failure | None:
+        try:
+            await self._publisher.publish(
+                row.body,
+                exchange=row.exchange,
+                routing_key=row.routing_key,
+                event=row.event,
+                message_id=row.message_id,
+                content_type=row.content_type,
+                headers=row.headers,
+                mandatory=row.mandatory,
+            )
+        except BrokerAwayError as error:
+            return _Failure(row.id, error.message)
+        return None
+
+    async def _postpone(self, connection: AsyncConnection, failures: list[_Failure]) -> None:
+        # One row that cannot be routed must not hold up the others: it waits longer each time, at most a minute.
+        statement = (
+            update(tables.outbox)
+            .where(_outbox.id == bindparam("row_id"))
+            .values(
+                failures=_outbox.failures + 1,
+                last_error=bindparam("error"),
+                available_at=func.now()
+                + func.make_interval(0, 0, 0, 0, 0, 0, func.least(MAX_BACKOFF_S, func.power(2, _outbox.failures))),
+            )
+        )
+        await connection.execute(statement, [{"row_id": f.row_id, "error": f.error} for f in failures])
+        _log.warning("outbox_rows_postponed", rows=len(failures), error=failures[0].error)
+
+    async def _purge_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PURGE_EVERY_S)
+            try:
+                await self.purge()
+            except Exception as error:  # noqa: BLE001 - purging is tried again in a minute
+                _log.warning("purge_failed", error=repr(error))
+
+    async def purge(self) -> None:
+        """Remove sent rows after a day and inbox claims after a week, a bounded number at a time."""
+        async with self._database.engine.begin() as connection:
+            old_rows = (
+                select(_outbox.id).where(_outbox.sent_at < func.now() - KEEP_SENT).limit(PURGE_ROWS).scalar_subquery()
+            )
+            await connection.execute(delete(tables.outbox).where(_outbox.id.in_(old_rows)))
+            claims = tables.inbox.c
+            oldest = select(func.min(claims.claimed_at)).scalar_subquery()
+            await connection.execute(
+                delete(tables.inbox).where(
+                    claims.claimed_at < func.now() - KEEP_CLAIMS,
+                    # A slice of time instead of a row limit: the table's key is wide, and its index is on time.
+                    claims.claimed_at < oldest + timedelta(hours=1),
+                )
+            )

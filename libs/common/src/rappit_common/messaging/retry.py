@@ -1,0 +1,194 @@
+"""What happens to a message whose handler failed.
+
+- A refusal by the domain or an unreadable message is poison: to the dead letters at once.
+- PostgreSQL being away burns no attempt: the handler is held and run again when the server is back.
+- Anything else is tried three times in all, with growing delays, then goes to the dead letters.
+
+The copies for a delay or for the dead letters are confirmed before the original is acked, so a crash between the two
+leaves a duplicate, which the inbox absorbs, and never a gap.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import structlog
+from faststream import BaseMiddleware
+from faststream.exceptions import HandlerException, NackMessage
+from faststream.message import StreamMessage
+from pydantic import ValidationError
+
+from rappit_common.database.engine import Database, is_outage
+from rappit_common.errors import RappitError, UnavailableError
+from rappit_common.logs import get_logger
+from rappit_common.messaging.events import (
+    DEAD_LETTERS_EXCHANGE,
+    HEADER_ATTEMPT,
+    HEADER_ERROR_MESSAGE,
+    HEADER_ERROR_STACK,
+    HEADER_ERROR_TYPE,
+    HEADER_ORGANIZATION,
+)
+from rappit_common.messaging.publisher import BrokerAwayError, Publisher
+from rappit_common.messaging.topology import delay_name
+from rappit_common.tracing import TRACEPARENT, continued_span
+
+MAX_MESSAGE_CHARACTERS = 2_000
+MAX_STACK_CHARACTERS = 16_000
+HOLD_FIRST_S = 0.2
+HOLD_MAX_S = 5.0
+# RabbitMQ closes a consumer that keeps a message unacknowledged for 30 minutes.
+HOLD_IN_ALL_S = 20 * 60
+BROKER_PAUSE_S = 1.0
+# Headers the broker or we put on for one delivery: a copy must not carry them on.
+_OF_ONE_DELIVERY = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-", "rappit-error-")
+
+_log = get_logger()
+
+
+class UnreadableMessageError(RappitError):
+    """The message's bytes are not what its contract says."""
+
+    status = 422
+    code = "unreadable_message"
+
+
+@dataclass(slots=True)
+class RetryPolicy:
+    """How a service's consumers fail well.
+
+    Args:
+        service: Names the delay queues.
+        publisher: For the copies.
+        database: Asked whether it is back, while a handler is held.
+        delays_s: The pause before each further attempt, so there are ``len(delays_s) + 1`` attempts in all.
+    """
+
+    service: str
+    publisher: Publisher
+    database: Database
+    delays_s: tuple[float, ...]
+    held: int = field(default=0, init=False)
+
+    async def until_database_answers(self) -> bool:
+        """Wait for PostgreSQL. Returns False when it stayed away for 20 minutes."""
+        self.held += 1
+        pause_s = HOLD_FIRST_S
+        try:
+            async with asyncio.timeout(HOLD_IN_ALL_S):
+                while True:
+                    try:
+                        await self.database.ping()
+                    except Exception as error:  # noqa: BLE001 - every reason not to answer is the same to a waiter
+                        _log.warning("consumer_held", reason="database_away", error=str(error))
+                        await asyncio.sleep(pause_s)
+                        pause_s = min(HOLD_MAX_S, pause_s * 2)
+                    else:
+                        return True
+        except TimeoutError:
+            return False
+        finally:
+            self.held -= 1
+
+    def is_poison(self, error: Exception) -> bool:
+        """Tell whether trying again cannot help."""
+        if isinstance(error, UnavailableError):
+            return False
+        return isinstance(error, RappitError | ValidationError | UnicodeDecodeError | ValueError)
+
+
+def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]:
+    """Return the FastStream middleware that applies ``policy`` to every subscriber of a broker."""
+
+    class RetryMiddleware(BaseMiddleware[Any, Any]):
+        async def consume_scope(
+            self, call_next: Callable[[StreamMessage[Any]], Awaitable[Any]], msg: StreamMessage[Any]
+        ) -> Any:
+            headers = cast("dict[str, Any]", msg.headers)
+            queue = _queue_of(self.context)
+            attempt = int(headers.get(HEADER_ATTEMPT, 1))
+            fields = {
+                "queue": queue,
+                "message_id": msg.message_id,
+                "event_name": msg.raw_message.type,
+                "organization_id": headers.get(HEADER_ORGANIZATION),
+                "attempt": attempt,
+            }
+            with continued_span(queue, _trace_headers(headers)), structlog.contextvars.bound_contextvars(**fields):
+                return await _attempt(policy, call_next, msg, queue, attempt)
+
+    return RetryMiddleware
+
+
+def _queue_of(context: Any) -> str:
+    return str(context.get_local("log_context", {}).get("queue", "unknown"))
+
+
+def _trace_headers(headers: dict[str, Any]) -> dict[str, str]:
+    value = headers.get(TRACEPARENT)
+    return {TRACEPARENT: value} if isinstance(value, str) else {}
+
+
+async def _attempt(
+    policy: RetryPolicy,
+    call_next: Callable[[StreamMessage[Any]], Awaitable[Any]],
+    msg: StreamMessage[Any],
+    queue: str,
+    attempt: int,
+) -> Any:
+    while True:
+        try:
+            return await call_next(msg)
+        except HandlerException:
+            raise
+        except Exception as error:
+            if is_outage(error):
+                if not await policy.until_database_answers():
+                    raise NackMessage(requeue=True) from error
+                continue
+            await _set_aside(policy, msg, queue, attempt, error)
+            return None
+
+
+async def _set_aside(policy: RetryPolicy, msg: StreamMessage[Any], queue: str, attempt: int, error: Exception) -> None:
+    poison = policy.is_poison(error)
+    last = attempt > len(policy.delays_s)
+    headers = {k: v for k, v in msg.headers.items() if not k.startswith(_OF_ONE_DELIVERY)}
+    if poison or last:
+        exchange, routing_key = DEAD_LETTERS_EXCHANGE, queue
+        headers |= {HEADER_ATTEMPT: attempt, **_error_headers(error)}
+        _log.error("message_dead_lettered", error_type=type(error).__name__, poison=poison, exc_info=error)
+    else:
+        delay_s = policy.delays_s[attempt - 1]
+        exchange, routing_key = delay_name(policy.service, delay_s), queue
+        headers |= {HEADER_ATTEMPT: attempt + 1}
+        _log.warning("message_retried", error_type=type(error).__name__, delay_s=delay_s, exc_info=error)
+    try:
+        await policy.publisher.publish(
+            msg.raw_message.body,
+            exchange=exchange,
+            routing_key=routing_key,
+            event=msg.raw_message.type or "",
+            message_id=msg.message_id,
+            content_type=msg.content_type or "application/octet-stream",
+            headers=headers,
+        )
+    except BrokerAwayError as away:
+        # The copy was not confirmed: the original goes back, and no attempt is counted.
+        await asyncio.sleep(BROKER_PAUSE_S)
+        raise NackMessage(requeue=True) from away
+
+
+def _error_headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, RappitError):
+        message, kind = error.message, error.code
+    else:
+        message, kind = str(error) or type(error).__name__, f"{type(error).__module__}.{type(error).__qualname__}"
+    stack = "".join(traceback.format_exception(error))
+    return {
+        HEADER_ERROR_TYPE: kind[:300],
+        HEADER_ERROR_MESSAGE: message[:MAX_MESSAGE_CHARACTERS],
+        HEADER_ERROR_STACK: stack[-MAX_STACK_CHARACTERS:],
+    }

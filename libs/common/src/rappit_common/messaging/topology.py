@@ -1,0 +1,93 @@
+"""Queues, and what happens to a message that fails: declared the same on RabbitMQ 3.10 and 4.x.
+
+For a subscription's queue Q there is Q itself, ``Q.dlq`` behind the exchange ``rappit.dead-letters``, and the service's
+delay queues, one a step, each behind a fanout exchange of the same name. A message published to that exchange with Q as
+its routing key waits there for the step's time and comes back to Q through the default exchange, because a message that
+expires keeps its routing key. All are quorum queues: at-least-once dead-lettering needs them, with reject-publish.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+from faststream.rabbit import QueueType, RabbitQueue
+
+from rappit_common.messaging.events import DEAD_LETTERS_EXCHANGE, EVENTS_EXCHANGE
+
+# A backstop against a message that kills its consumer: our own attempts are counted in a header (ADR 0004). Not lower:
+# with a small limit healthy messages die of their neighbours' crashes.
+DELIVERY_LIMIT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A consumer's queue and the events that flow into it.
+
+    Args:
+        queue: ``<service>.<reaction>``, for example ``inventory.reserve-on-order-changed``.
+        events: Names of events, each also its routing key.
+    """
+
+    queue: str
+    events: tuple[str, ...]
+
+    @property
+    def dead_letter_queue(self) -> str:
+        """Where its poison waits to be drained into the dead-letter table."""
+        return f"{self.queue}.dlq"
+
+    def as_faststream(self) -> RabbitQueue:
+        """Return the queue for a FastStream subscriber, which finds it declared already."""
+        return RabbitQueue(self.queue, queue_type=QueueType.QUORUM, durable=True, declare=False)
+
+
+def queue_arguments(queue: str) -> dict[str, Any]:
+    """Return the arguments of a subscription's queue. They never change: a redeclare with others is refused (406)."""
+    return {
+        "x-queue-type": "quorum",
+        "x-dead-letter-exchange": DEAD_LETTERS_EXCHANGE,
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": DELIVERY_LIMIT,
+    }
+
+
+def delay_name(service: str, delay_s: float) -> str:
+    """Return the name of a service's delay exchange and queue; the delay is part of it since it can never change."""
+    return f"{service}.retry.{int(delay_s * 1000)}ms"
+
+
+async def declare_topology(
+    channel: AbstractChannel, service: str, subscriptions: tuple[Subscription, ...], retry_delays_s: tuple[float, ...]
+) -> None:
+    """Declare all that a service's consumers need. Safe to repeat, by any number of processes at once."""
+    events = await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+    dead = await channel.declare_exchange(DEAD_LETTERS_EXCHANGE, aio_pika.ExchangeType.DIRECT, durable=True)
+    for delay_s in retry_delays_s:
+        name = delay_name(service, delay_s)
+        waiting = await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
+        delay = await channel.declare_queue(
+            name,
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-message-ttl": int(delay_s * 1000),
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+            },
+        )
+        await delay.bind(waiting)
+    for subscription in subscriptions:
+        dead_letters = await channel.declare_queue(
+            subscription.dead_letter_queue, durable=True, arguments={"x-queue-type": "quorum"}
+        )
+        # Bound before the queue exists: a message may fail as soon as there is one.
+        await dead_letters.bind(dead, routing_key=subscription.queue)
+        queue = await channel.declare_queue(
+            subscription.queue, durable=True, arguments=queue_arguments(subscription.queue)
+        )
+        for event in subscription.events:
+            await queue.bind(events, routing_key=event)

@@ -1,0 +1,294 @@
+"""The shape of a service's process: one image, one command, and a role that says which part of it runs.
+
+``serve`` runs everything (development); ``api``, ``worker`` and ``relay`` run alone, so that each scales alone;
+``provision`` and ``migrate`` prepare the database and end.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+from faststream.rabbit import RabbitRouter
+from starlette.types import ASGIApp
+
+from rappit_common.database.engine import Database
+from rappit_common.database.migrations import upgrade
+from rappit_common.database.provision import provision
+from rappit_common.logs import configure_logs, get_logger
+from rappit_common.messaging.consumers import Consumers
+from rappit_common.messaging.dead_letters import DeadLetterDrain
+from rappit_common.messaging.publisher import Publisher
+from rappit_common.messaging.relay import Relay
+from rappit_common.messaging.retry import RetryPolicy
+from rappit_common.messaging.topology import Subscription
+from rappit_common.settings import EXIT_CONFIGURATION, ServiceSettings, StatefulSettings, load_settings
+from rappit_common.tracing import configure_tracing
+from rappit_common.unit_of_work import UnitOfWork, UnitsOfWork
+from rappit_common.web.auth import Tokens
+from rappit_common.web.health import Readiness, install_health
+from rappit_common.web.middleware import BodyLimit, RequestContext
+from rappit_common.web.ops import dead_letter_router
+from rappit_common.web.problems import install_problem_handlers
+
+KEEP_ALIVE_S = 75
+BACKLOG = 2_048
+
+_log = get_logger()
+
+
+class Part(Protocol):
+    """Something that runs in the background for as long as the process does."""
+
+    async def start(self) -> None:
+        """Begin; returns soon, and never needs another service to be there."""
+
+    async def stop(self) -> None:
+        """End gracefully within the shutdown timeout."""
+
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+StatefulT = TypeVar("StatefulT", bound=StatefulSettings)
+UnitT = TypeVar("UnitT", bound=UnitOfWork)
+
+
+@dataclass(slots=True)
+class Runtime(Generic[StatefulT, UnitT]):
+    """What the composition roots of a stateful service share in one process."""
+
+    settings: StatefulT
+    database: Database
+    units: UnitsOfWork[UnitT]
+    publisher: Publisher
+    tokens: Tokens
+    readiness: Readiness = field(default_factory=Readiness)
+
+
+@dataclass(frozen=True, slots=True)
+class StatefulService(Generic[StatefulT, UnitT]):
+    """A service that owns a schema.
+
+    Args:
+        name: Of the process, for example ``orders``; also its queues' prefix.
+        schema: Its PostgreSQL schema.
+        module: Its import name, where its migrations are found.
+        prefix: Path below which its API lives, for example ``/orders``.
+        settings: Its settings class.
+        unit: Its unit of work.
+        install_api: Adds its routers and state to the API's app.
+        router: Its FastStream subscribers, when it consumes.
+        subscriptions: Their queues.
+        consumer_context: What its handlers ask for, besides ``units``; async context, closed after the consumers.
+        parts: Its own background parts, for the role given (``api``, ``worker`` or ``relay``).
+        wrap: Puts a hot path in front of the app.
+        larger_bodies: Path prefixes with a body limit of their own, in bytes.
+    """
+
+    name: str
+    schema: str
+    module: str
+    prefix: str
+    settings: type[StatefulT]
+    unit: type[UnitT]
+    install_api: Callable[[FastAPI, Runtime[StatefulT, UnitT]], None]
+    router: Callable[[], RabbitRouter] | None = None
+    subscriptions: tuple[Subscription, ...] = ()
+    consumer_context: Callable[[Runtime[StatefulT, UnitT]], dict[str, Any]] = lambda _runtime: {}
+    parts: Callable[[Runtime[StatefulT, UnitT], str], list[Part]] = lambda _runtime, _role: []
+    wrap: Callable[[ASGIApp, Runtime[StatefulT, UnitT]], ASGIApp] = lambda app, _runtime: app
+    larger_bodies: dict[str, int] = field(default_factory=dict[str, int])
+
+    def create(self, settings: StatefulT, role: str) -> ASGIApp:
+        """Compose the process of one role as an ASGI app whose lifespan starts and stops its parts."""
+        return _compose(self, settings, role)
+
+
+def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, role: str) -> ASGIApp:
+    database = Database(
+        settings.database_url,
+        schema=service.schema,
+        pool_size=settings.database_pool_size,
+        pool_timeout_s=settings.database_pool_timeout_s,
+        statement_timeout_s=settings.statement_timeout_s,
+    )
+    publisher = Publisher(settings.rabbitmq_url, timeout_s=settings.publish_timeout_s, name=f"{service.name}-publisher")
+    relay = Relay(database, publisher, batch_rows=settings.relay_batch_rows, poll_s=settings.relay_poll_s)
+    runs_relay = role in {"serve", "relay"}
+    runtime = Runtime(
+        settings=settings,
+        database=database,
+        units=UnitsOfWork(database, service.unit, relay.nudge if runs_relay else lambda: None),
+        publisher=publisher,
+        tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
+    )
+    runtime.readiness.add("database", database.ping)
+    parts: list[Part] = []
+    if runs_relay:
+        parts.append(relay)
+        runtime.readiness.add_flag("broker", lambda: publisher.is_connected)
+    if role in {"serve", "worker"} and service.router is not None:
+        parts += _consuming_parts(service, runtime, service.router())
+    for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
+        parts += service.parts(runtime, own_role)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(database.close)
+            stack.push_async_callback(publisher.close)
+            await publisher.start()
+            for part in parts:
+                stack.push_async_callback(part.stop)
+                await part.start()
+            _log.info("service_started", role=role)
+            yield
+            _log.info("service_stopping", role=role)
+
+    app = create_app(service.name, service.prefix, lifespan)
+    install_health(app, runtime.readiness)
+    app.state.tokens, app.state.units, app.state.runtime = runtime.tokens, runtime.units, runtime
+    if role not in {"serve", "api"}:
+        return app
+    service.install_api(app, runtime)
+    if service.subscriptions:
+        app.include_router(dead_letter_router(service.name), prefix=service.prefix)
+    return service.wrap(wrap_app(app, settings, service.larger_bodies), runtime)
+
+
+def _consuming_parts(
+    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], router: RabbitRouter
+) -> list[Part]:
+    settings = runtime.settings
+    policy = RetryPolicy(service.name, runtime.publisher, runtime.database, settings.retry_delays_s)
+    consumers = Consumers(
+        service=service.name,
+        url=settings.rabbitmq_url,
+        router=router,
+        subscriptions=service.subscriptions,
+        policy=policy,
+        context={"units": runtime.units, **service.consumer_context(runtime)},
+        prefetch=settings.consumer_prefetch,
+        drain_timeout_s=settings.shutdown_timeout_s - 2,
+    )
+    drain = DeadLetterDrain(
+        service=service.name,
+        database=runtime.database,
+        url=settings.rabbitmq_url,
+        subscriptions=service.subscriptions,
+        retry_delays_s=settings.retry_delays_s,
+    )
+    runtime.readiness.add_flag("consumers", lambda: consumers.is_running)
+    runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
+    return [consumers, drain]
+
+
+def create_app(name: str, prefix: str, lifespan: Callable[[FastAPI], Any]) -> FastAPI:
+    """Return a FastAPI app whose errors are problems and whose documents live below ``prefix``."""
+    app = FastAPI(
+        title=f"Rappit {name}",
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=f"{prefix}/docs",
+        redoc_url=None,
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    install_problem_handlers(app)
+    return app
+
+
+def wrap_app(app: FastAPI, settings: ServiceSettings, larger_bodies: dict[str, int] | None = None) -> ASGIApp:
+    """Put the body limit and the request's context around an app."""
+    return RequestContext(BodyLimit(app, settings.body_limit_bytes, larger_bodies))
+
+
+def run_server(app: ASGIApp, settings: ServiceSettings) -> None:
+    """Serve ``app`` until SIGTERM, then finish what is in hand within the shutdown timeout.
+
+    Raises:
+        SystemExit: The port is taken, or the start failed.
+    """
+    proxies = ",".join(str(network) for network in settings.trusted_proxies)
+    config = uvicorn.Config(
+        app,
+        host=settings.http_host,
+        port=settings.http_port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies or None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        backlog=BACKLOG,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+def _environment(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        sys.stderr.write(f"{name} is not set; Rappit has no default for it\n")
+        raise SystemExit(EXIT_CONFIGURATION)
+    return value
+
+
+def _prepare(service: StatefulService[Any, Any], command: str) -> None:
+    owner_url = _environment("MIGRATION_DATABASE_URL")
+    if command == "provision":
+        admin_url, runtime_url = _environment("ADMIN_DATABASE_URL"), _environment("DATABASE_URL")
+        asyncio.run(provision(admin_url, service.schema, owner_url=owner_url, runtime_url=runtime_url))
+    else:
+        upgrade(service.module, owner_url, service.schema)
+    _log.info("database_prepared", step=command, schema=service.schema)
+
+
+def run_command(
+    service: StatefulService[StatefulT, UnitT],
+    argv: list[str] | None = None,
+    extra: dict[str, Callable[[], None]] | None = None,
+) -> None:
+    """Be the ``main`` of a service.
+
+    Args:
+        service: Which.
+        argv: The commands, the process's own when not given.
+        extra: Further commands of this service, by name.
+    """
+    extra = extra or {}
+    serving = ("serve", "api", "worker", "relay")
+    parser = argparse.ArgumentParser(prog=f"rappit-{service.name}", description=__doc__)
+    parser.add_argument(
+        "commands",
+        nargs="+",
+        choices=("provision", "migrate", *serving, *extra),
+        metavar="command",
+        help=f"one or more of: provision, migrate, {', '.join((*serving, *extra))}",
+    )
+    for command in parser.parse_args(argv).commands:
+        configure_logs(service.name, os.environ.get("LOG_LEVEL", "INFO"))
+        if command in {"provision", "migrate"}:
+            _prepare(service, command)
+        elif command in extra:
+            extra[command]()
+        else:
+            settings = load_settings(service.settings)
+            configure_logs(service.name, settings.log_level)
+            configure_tracing(
+                service.name,
+                sample_ratio=settings.trace_sample_ratio,
+                otlp_endpoint=settings.otel_exporter_otlp_endpoint,
+            )
+            run_server(service.create(settings, command), settings)

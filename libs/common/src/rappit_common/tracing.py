@@ -1,0 +1,64 @@
+"""One trace id follows a webhook through every service, by W3C trace context in HTTP and message headers."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_propagator = TraceContextTextMapPropagator()
+TRACEPARENT = "traceparent"
+
+
+def configure_tracing(service: str, *, sample_ratio: float = 1.0, otlp_endpoint: str | None = None) -> None:
+    """Install the tracer of the process. Spans leave only when an OTLP endpoint is named; trace ids flow always."""
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service}), sampler=ParentBased(TraceIdRatioBased(sample_ratio))
+    )
+    if otlp_endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+
+def current_traceparent() -> str | None:
+    """Return the W3C ``traceparent`` of the current span, to be stored or sent beside a message."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get(TRACEPARENT)
+
+
+def current_trace_id() -> str | None:
+    """Return the current trace id as 32 hexadecimal digits."""
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
+
+
+@contextmanager
+def continued_span(name: str, headers: Mapping[str, str], kind: SpanKind = SpanKind.CONSUMER) -> Iterator[Span]:
+    """Run a block inside a span that continues the trace found in ``headers``, or starts a new one.
+
+    Args:
+        name: Static name of the operation.
+        headers: A carrier with lower-case names; only ``traceparent`` and ``tracestate`` are read.
+        kind: Whether this side serves a request or consumes a message.
+    """
+    parent = _propagator.extract(dict(headers))
+    tracer = trace.get_tracer("rappit")
+    span = tracer.start_span(name, context=parent, kind=kind)
+    token = otel_context.attach(trace.set_span_in_context(span, parent))
+    try:
+        yield span
+    except Exception as error:
+        span.record_exception(error)
+        raise
+    finally:
+        otel_context.detach(token)
+        span.end()

@@ -1,0 +1,124 @@
+"""Errors on the wire: ``application/problem+json`` (RFC 9457) with a stable ``code``, declared in OpenAPI."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from rappit_common.database.engine import is_outage
+from rappit_common.errors import RappitError, TooManyRequestsError, UnauthenticatedError, UnavailableError
+from rappit_common.logs import get_logger
+from rappit_common.tracing import current_trace_id
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_S = 2
+MAX_REPORTED_FIELDS = 50
+
+_log = get_logger()
+
+
+class Problem(BaseModel):
+    """What every error looks like."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    trace_id: str | None = None
+
+
+def problem_body(status: int, code: str, detail: str, fields: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Return the body of a problem; the trace id is the current span's, and no fact of the case hides a standard member."""
+    return {
+        **(fields or {}),
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "trace_id": current_trace_id(),
+    }
+
+
+def problem_of(error: RappitError) -> JSONResponse:
+    """Return the response that tells a caller of an anticipated refusal."""
+    headers: dict[str, str] = {}
+    if isinstance(error, TooManyRequestsError | UnavailableError):
+        headers["Retry-After"] = str(error.fields.get("retry_after_s", RETRY_AFTER_S))
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = "Bearer"
+    body = problem_body(error.status, error.code, error.message, error.fields)
+    return JSONResponse(_jsonable(body), error.status, headers, PROBLEM_JSON)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _jsonable(v) for k, v in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_jsonable(v) for v in cast("list[Any]", value)]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def errors(*kinds: type[RappitError]) -> dict[int | str, dict[str, Any]]:
+    """Return ``responses=`` for an endpoint: the refusals it declares, by status, with their codes."""
+    declared: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        codes = [*declared.get(kind.status, {}).get("codes", []), kind.code]
+        declared[kind.status] = {"codes": codes}
+    return {
+        status: {
+            "model": Problem,
+            "description": f"{HTTPStatus(int(status)).phrase}: {', '.join(entry['codes'])}",
+            "content": {PROBLEM_JSON: {}},
+        }
+        for status, entry in declared.items()
+    }
+
+
+async def _on_refusal(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RappitError)  # noqa: S101 - registered for this type only
+    _log.info("request_refused", code=error.code, status=error.status, detail=error.message)
+    return problem_of(error)
+
+
+async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type only
+    problems = [
+        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": item["msg"]}
+        for item in error.errors()[:MAX_REPORTED_FIELDS]
+    ]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in problems[:3])
+    return JSONResponse(problem_body(422, "validation_error", detail, {"errors": problems}), 422, None, PROBLEM_JSON)
+
+
+async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
+    code = HTTPStatus(error.status_code).name.lower()
+    body = problem_body(error.status_code, code, str(error.detail))
+    return JSONResponse(body, error.status_code, dict(error.headers or {}), PROBLEM_JSON)
+
+
+async def _on_unexpected(_request: Request, error: Exception) -> JSONResponse:
+    if is_outage(error):
+        _log.warning("request_failed", reason="database_away", error=str(error))
+        away = UnavailableError("The database is away for the moment; nothing was changed. Try again.")
+        return problem_of(away)
+    _log.error("request_failed", exc_info=error)
+    detail = "Something failed on our side; nothing was changed. Tell support the trace id."
+    return JSONResponse(problem_body(500, "internal_error", detail), 500, None, PROBLEM_JSON)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem."""
+    app.add_exception_handler(RappitError, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected)
