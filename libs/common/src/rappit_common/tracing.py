@@ -1,6 +1,6 @@
 """One trace id follows a webhook through every service, by W3C trace context in HTTP and message headers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import context as otel_context
@@ -42,7 +42,7 @@ def current_trace_id() -> str | None:
 
 
 @contextmanager
-def continued_span(name: str, headers: Mapping[str, str], kind: SpanKind = SpanKind.CONSUMER) -> Iterator[Span]:
+def continued_span(name: str, headers: Mapping[str, str], kind: SpanKind = SpanKind.CONSUMER) -> Generator[Span]:
     """Run a block inside a span that continues the trace found in ``headers``, or starts a new one.
 
     Args:

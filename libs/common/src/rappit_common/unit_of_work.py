@@ -1,6 +1,6 @@
 """One request or one message is one transaction, opened and committed only at the edge."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
@@ -85,13 +85,13 @@ class UnitsOfWork(Generic[UnitT]):
         )
 
     @asynccontextmanager
-    async def begin(self, organization_id: UUID) -> AsyncIterator[UnitT]:
+    async def begin(self, organization_id: UUID) -> AsyncGenerator[UnitT]:
         """Open a transaction for one tenant; commit on success, roll back on any error."""
         async with self._begin(Tenant(organization_id)) as unit:
             yield unit
 
     @asynccontextmanager
-    async def bypass_tenancy(self, reason: str, *, actor: str | None = None) -> AsyncIterator[UnitT]:
+    async def bypass_tenancy(self, reason: str, *, actor: str | None = None) -> AsyncGenerator[UnitT]:
         """Open a transaction that sees every tenant.
 
         Args:
@@ -105,7 +105,7 @@ class UnitsOfWork(Generic[UnitT]):
             yield unit
 
     @asynccontextmanager
-    async def _begin(self, tenancy: Tenancy) -> AsyncIterator[UnitT]:
+    async def _begin(self, tenancy: Tenancy) -> AsyncGenerator[UnitT]:
         if _open.get():
             raise NestedUnitOfWorkError("a unit of work is already open: pass it on instead of opening another")
         token = _open.set(True)
@@ -126,5 +126,5 @@ def _reset(token: Any) -> None:
     try:
         _open.reset(token)
     except ValueError:
-        # FastAPI may finish a dependency in another context than the one it began in; that context ends with the request.
+        # FastAPI may finish a dependency in another context than it began in; that one ends with the request.
         _open.set(False)

@@ -105,5 +105,6 @@ def make_append_only(*tables: str) -> None:
     )
     for table in tables:
         op.execute(
-            f'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON "{table}" FOR EACH ROW EXECUTE FUNCTION refuse_change()'
+            f'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON "{table}"'
+            " FOR EACH ROW EXECUTE FUNCTION refuse_change()"
         )

@@ -41,10 +41,11 @@ def provisioning_statements(schema: str, *, database: str, owner: Login, runtime
     security, and reaches no other schema.
     """
     statements: list[str] = []
+    already_there = "WHEN duplicate_object OR unique_violation"
     for login in (owner, runtime):
         role, password = _identifier(login.role), _literal(login.password)
         statements += [
-            f"DO $do$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$",
+            f"DO $do$ BEGIN CREATE ROLE {role}; EXCEPTION {already_there} THEN NULL; END $do$",
             f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {password}",
             f"ALTER ROLE {role} IN DATABASE {_identifier(database)} SET search_path = {_identifier(schema)}",
             f"GRANT CONNECT ON DATABASE {_identifier(database)} TO {role}",

@@ -1,6 +1,7 @@
 """The first wall between tenants: every ORM statement is filtered by the unit of work's organization by itself."""
 
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import event, text
@@ -70,7 +71,7 @@ def _stamp_new_rows(session: Session, _context: UOWTransaction, _instances: obje
         if not isinstance(row, TenantScoped) or isinstance(tenancy, Bypass):
             continue
         # A column that was never set reads as None before the flush, whatever its type says.
-        stamped: UUID | None = row.organization_id
+        stamped = cast("UUID | None", row.organization_id)
         if stamped is None:
             row.organization_id = tenancy.organization_id
         elif stamped != tenancy.organization_id:

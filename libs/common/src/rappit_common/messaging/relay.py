@@ -1,8 +1,8 @@
 """The relay: publishes outbox rows with confirms, and only then marks them sent.
 
-Several relays may run at once: each takes rows nobody else holds. The rows stay locked while they are published, which is
-the one place where a transaction waits for the network: it is what lets a relay die at any point without losing a row
-(docs/adr/0002). A row published twice after such a death is absorbed by the consumers' inboxes.
+Several relays may run at once: each takes rows nobody else holds. The rows stay locked while they are published, which
+is the one place where a transaction waits for the network: it is what lets a relay die at any point without losing a
+row (docs/adr/0002). A row published twice after such a death is absorbed by the consumers' inboxes.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from faststream import BaseMiddleware
@@ -106,7 +106,7 @@ def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]
         async def consume_scope(
             self, call_next: Callable[[StreamMessage[Any]], Awaitable[Any]], msg: StreamMessage[Any]
         ) -> Any:
-            headers = cast("dict[str, Any]", msg.headers)
+            headers = msg.headers
             queue = _queue_of(self.context)
             attempt = int(headers.get(HEADER_ATTEMPT, 1))
             fields = {

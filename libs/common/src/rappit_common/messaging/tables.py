@@ -1,6 +1,7 @@
-"""The tables every stateful service has for its messages. They hold no tenant wall: no endpoint of a merchant's reads them.
+"""The tables every stateful service has for its messages.
 
-Unqualified on purpose: the connection's search path puts them in the service's own schema.
+They have no tenant wall: no merchant's endpoint reads them, and the relay serves every tenant. They name no schema: the
+connection's search path puts them in the service's own.
 """
 
 from sqlalchemy import (

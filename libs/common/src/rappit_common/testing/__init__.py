@@ -1,1 +1,1 @@
-"""What tests of every service need: real servers, a database and a virtual host of their own, waiting without sleeping."""
+"""What every service's tests need: real servers, a database and a virtual host of their own, waiting without sleep."""

@@ -40,7 +40,7 @@ def servers() -> Iterator[Servers]:
         return
     if not _docker_answers():
         pytest.fail(f"this test needs real servers: {_ADVICE}")
-    postgres = _container("postgres:17", 5432, "ready to accept connections", POSTGRES_PASSWORD="test")
+    postgres = _container("postgres:17", 5432, "ready to accept connections", POSTGRES_PASSWORD="test")  # noqa: S106 - of a throw-away container
     rabbitmq = _container("rabbitmq:4-management", 5672, "Server startup complete").with_exposed_ports(15672)
     redis = _container("redis:7", 6379, "Ready to accept connections")
     with postgres, rabbitmq, redis:

@@ -103,14 +103,17 @@ class BodyLimit:
 
         async def watched_send(message: Message) -> None:
             nonlocal answered
-            answered = True
-            await send(message)
+            # Frameworks turn the error above into one of their own (400, 500): the true reason is ours to tell.
+            if read <= limit or answered:
+                answered = True
+                await send(message)
 
         try:
             await self._app(scope, bounded_receive, watched_send)
-        except BodyTooLargeError:
-            if answered:
+        except Exception:
+            if answered or read <= limit:
                 raise
+        if read > limit and not answered:
             await self._refuse(scope, receive, send, limit)
 
     @staticmethod

@@ -36,7 +36,7 @@ class Problem(BaseModel):
 
 
 def problem_body(status: int, code: str, detail: str, fields: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Return the body of a problem; the trace id is the current span's, and no fact of the case hides a standard member."""
+    """Return the body of a problem, with the current span's trace id; no fact of the case hides a standard member."""
     return {
         **(fields or {}),
         "type": "about:blank",

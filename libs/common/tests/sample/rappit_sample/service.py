@@ -86,7 +86,7 @@ def install_api(app: FastAPI, _runtime: Runtime[StatefulSettings, UnitOfWork]) -
         async with request.app.state.units.begin(tenant_of(principal)) as unit:
             yield unit
 
-    Unit = Annotated[UnitOfWork, Depends(open_unit, scope="function")]
+    Unit = Annotated[UnitOfWork, Depends(open_unit, scope="function")]  # noqa: N806 - a type
 
     @router.post("", status_code=201)
     async def write_note(body: NewNote, unit: Unit) -> dict[str, str]:
