@@ -1,8 +1,8 @@
 """Rate limits shared by every process of a service, counted in Redis.
 
-Built on pyrate-limiter (the engine of fastapi-limiter): GCRA keeps one timestamp a key, decided by one atomic script, so a
-limit costs one round trip and a few bytes whatever the traffic. Used from a pure ASGI app through :class:`RateLimits`, and
-from FastAPI through :func:`limit_source`.
+Built on pyrate-limiter (the engine of fastapi-limiter): GCRA keeps one timestamp a key, decided by one atomic script,
+so a limit costs one round trip and a few bytes whatever the traffic. Used from a pure ASGI app through
+:class:`RateLimits`, and from FastAPI through :func:`limit_source`.
 
 A limit of N a minute lets N through at once and then one more every 60/N seconds.
 """
@@ -93,8 +93,8 @@ class _BucketPerKey(BucketFactory):
 class _KeyedLimiter(Limiter):
     """A limiter that asks for all keys at once.
 
-    The library's own ``try_acquire_async`` holds one lock around the round trip, so that a slow answer for one key delays
-    every other; here each call has a bucket object of its own, and Redis is what makes the step atomic.
+    The library's own ``try_acquire_async`` holds one lock around the round trip, so that a slow answer for one key
+    delays every other; here each call has a bucket object of its own, and Redis is what makes the step atomic.
     """
 
     def __init__(self, buckets: _BucketPerKey) -> None:
@@ -226,8 +226,8 @@ async def _source_of_request(request: Request) -> str:
 class SourceLimit(RateLimiter):
     """fastapi-limiter's dependency, with a bucket per source, ``Retry-After`` and an answer for when Redis is away.
 
-    Its own ``__call__`` keys buckets by a search through the routes, which fails on included routers; this one counts per
-    limit name.
+    Its own ``__call__`` keys buckets by a search through the routes, which fails on included routers; this one counts
+    per limit name.
     """
 
     def __init__(self, limits: RateLimits, name: str, *, per_minute: int, fail_open: bool) -> None:
@@ -243,9 +243,7 @@ class SourceLimit(RateLimiter):
             LimiterAwayError: Redis is away and the limit does not fail open.
         """
         key = await self.identifier(request)
-        decision = await self._limits.hit(
-            self._name, key=key, per_minute=self._per_minute, fail_open=self._fail_open
-        )
+        decision = await self._limits.hit(self._name, key=key, per_minute=self._per_minute, fail_open=self._fail_open)
         if decision.allowed:
             return
         if not decision.counted:

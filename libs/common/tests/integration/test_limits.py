@@ -89,9 +89,7 @@ async def test_two_processes_share_a_bucket(servers, limits, clock):
 
 async def test_concurrent_hits_never_pass_the_limit(limits):
     key = str(new_id())
-    decisions = await asyncio.gather(
-        *(limits.hit("test", key=key, per_minute=20, fail_open=False) for _ in range(30))
-    )
+    decisions = await asyncio.gather(*(limits.hit("test", key=key, per_minute=20, fail_open=False) for _ in range(30)))
     assert sum(x.allowed for x in decisions) == 20
     assert all(x.counted for x in decisions)
 

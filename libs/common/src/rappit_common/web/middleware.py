@@ -62,6 +62,27 @@ class RequestContext:
                 log("request_served", status=status, duration_ms=round((time.perf_counter() - started) * 1000, 1))
 
 
+class _CountedBody:
+    """A request's body, counted while it is read."""
+
+    def __init__(self, receive: Receive, limit_bytes: int) -> None:
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._read_bytes = 0
+
+    @property
+    def is_too_large(self) -> bool:
+        return self._read_bytes > self._limit_bytes
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._read_bytes += len(message.get("body", b""))
+            if self.is_too_large:
+                raise BodyTooLargeError
+        return message
+
+
 class BodyLimit:
     """Answers 413 to a body over the limit, whether its length was announced or not.
 
@@ -89,31 +110,22 @@ class BodyLimit:
         if not announced.isdigit() or int(announced) > limit:
             await self._refuse(scope, receive, send, limit)
             return
-        read = 0
+        body = _CountedBody(receive, limit)
         answered = False
-
-        async def bounded_receive() -> Message:
-            nonlocal read
-            message = await receive()
-            if message["type"] == "http.request":
-                read += len(message.get("body", b""))
-                if read > limit:
-                    raise BodyTooLargeError
-            return message
 
         async def watched_send(message: Message) -> None:
             nonlocal answered
             # Frameworks turn the error above into one of their own (400, 500): the true reason is ours to tell.
-            if read <= limit or answered:
+            if answered or not body.is_too_large:
                 answered = True
                 await send(message)
 
         try:
-            await self._app(scope, bounded_receive, watched_send)
+            await self._app(scope, body, watched_send)
         except Exception:
-            if answered or read <= limit:
+            if answered or not body.is_too_large:
                 raise
-        if read > limit and not answered:
+        if body.is_too_large and not answered:
             await self._refuse(scope, receive, send, limit)
 
     @staticmethod
