@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from rappit_common.database.engine import Database
 from rappit_common.database.migrations import upgrade
 from rappit_common.database.provision import provision
+from rappit_common.limits import RateLimits
 from rappit_common.logs import configure_logs, get_logger
 from rappit_common.messaging.consumers import Consumers
 from rappit_common.messaging.dead_letters import DeadLetterDrain
@@ -67,6 +68,7 @@ class Runtime(Generic[StatefulT, UnitT]):
     units: UnitsOfWork[UnitT]
     publisher: Publisher
     tokens: Tokens
+    limits: RateLimits
     readiness: Readiness = field(default_factory=Readiness)
 
 
@@ -88,6 +90,7 @@ class StatefulService(Generic[StatefulT, UnitT]):
         parts: Its own background parts, for the role given (``api``, ``worker`` or ``relay``).
         wrap: Puts a hot path in front of the app.
         larger_bodies: Path prefixes with a body limit of their own, in bytes.
+        uses_broker: False for a service that neither publishes nor consumes: it starts and is ready without RabbitMQ.
     """
 
     name: str
@@ -103,6 +106,7 @@ class StatefulService(Generic[StatefulT, UnitT]):
     parts: Callable[[Runtime[StatefulT, UnitT], str], list[Part]] = lambda _runtime, _role: []
     wrap: Callable[[ASGIApp, Runtime[StatefulT, UnitT]], ASGIApp] = lambda app, _runtime: app
     larger_bodies: dict[str, int] = field(default_factory=dict[str, int])
+    uses_broker: bool = True
 
     def create(self, settings: StatefulT, role: str) -> ASGIApp:
         """Compose the process of one role as an ASGI app whose lifespan starts and stops its parts."""
@@ -119,13 +123,15 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
     )
     publisher = Publisher(settings.rabbitmq_url, timeout_s=settings.publish_timeout_s, name=f"{service.name}-publisher")
     relay = Relay(database, publisher, batch_rows=settings.relay_batch_rows, poll_s=settings.relay_poll_s)
-    runs_relay = role in {"serve", "relay"}
+    limits = RateLimits(settings.redis_url)
+    runs_relay = service.uses_broker and role in {"serve", "relay"}
     runtime = Runtime(
         settings=settings,
         database=database,
         units=UnitsOfWork(database, service.unit, relay.nudge if runs_relay else lambda: None),
         publisher=publisher,
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
+        limits=limits,
     )
     runtime.readiness.add("database", database.ping)
     parts: list[Part] = []
@@ -141,8 +147,10 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.close)
+            stack.push_async_callback(limits.close)
             stack.push_async_callback(publisher.close)
-            await publisher.start()
+            if service.uses_broker:
+                await publisher.start()
             for part in parts:
                 stack.push_async_callback(part.stop)
                 await part.start()
