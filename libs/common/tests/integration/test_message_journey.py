@@ -1,6 +1,7 @@
 """A fact written by one transaction reaches its consumer once, whatever fails on the way."""
 
 import asyncio
+import json
 
 import pytest
 from rappit_common.clock import new_id
@@ -139,3 +140,23 @@ async def test_trace_id_of_the_request_follows_the_message(sample):
 
     [letter] = await eventually(mine)
     assert letter["trace_id"] == answer.headers["x-trace-id"]
+
+
+async def test_a_mended_body_is_sent_in_place_of_the_one_that_failed(sample):
+    organization_id = new_id()
+    sample.scripted.failures[:] = [RefusedNoteError("Not this text.")]
+    await write(sample, organization_id, "broken")
+
+    async def mine():
+        return [x for x in await letters(sample) if x["organization_id"] == str(organization_id)]
+
+    [letter] = await eventually(mine)
+    mended = {"body": json.dumps({"organization_id": str(organization_id), "text": "mended"}), "reason": "typo"}
+    path = f"/sample/ops/dead-letters/{letter['id']}/requeue"
+    answer = await sample.http.post(path, json=mended, headers=sample.headers(None, Role.OPERATOR))
+    assert answer.status_code == 202, answer.text
+
+    async def echoed():
+        return await notes(sample, organization_id) == ["broken", "echo of mended"]
+
+    await eventually(echoed)

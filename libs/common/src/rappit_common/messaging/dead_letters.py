@@ -169,7 +169,15 @@ class DeadLetterDrain:
             fresh = insert(tables.dead_letters).values(row)
             again = {
                 name: fresh.excluded[name]
-                for name in ("headers", "error_type", "error_message", "error_stack", "attempts", "last_failed_at")
+                for name in (
+                    "headers",
+                    "body",
+                    "error_type",
+                    "error_message",
+                    "error_stack",
+                    "attempts",
+                    "last_failed_at",
+                )
             }
             statement = fresh.on_conflict_do_update(
                 index_elements=["queue", "message_id"],
@@ -242,11 +250,16 @@ class DeadLetters:
             raise DeadLetterNotFoundError(f"There is no dead letter {letter_id} here.", id=str(letter_id))
         return row
 
-    async def requeue(self, letter_id: UUID, *, actor: str) -> None:
+    async def requeue(self, letter_id: UUID, *, actor: str, mended_body: bytes | None = None) -> None:
         """Send a dead letter back to the queue it failed in, as a first attempt under its own message id.
 
         It travels by the outbox, so it is sent exactly when this commits, survives our death, and counts as requeued
         only after the broker's confirm.
+
+        Args:
+            letter_id: Which.
+            actor: Who asked.
+            mended_body: Sent in place of the body that failed, which stays in the table.
 
         Raises:
             DeadLetterNotFoundError: No such id.
@@ -263,7 +276,7 @@ class DeadLetters:
             exchange="",
             routing_key=row.queue,
             message_id=row.message_id,
-            body=row.body,
+            body=row.body if mended_body is None else mended_body,
             content_type=row.content_type,
             headers={k: v for k, v in row.headers.items() if not k.startswith("x-")},
             organization_id=row.organization_id,

@@ -1,13 +1,14 @@
 """The operator's endpoints that every consuming service has, under ``/<prefix>/ops``."""
 
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row
 
 from rappit_common.messaging.dead_letters import DeadLetterNotDeadError, DeadLetterNotFoundError, DeadLetters
@@ -23,6 +24,8 @@ from rappit_common.pagination import (
 from rappit_common.unit_of_work import UnitOfWork, UnitsOfWork
 from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Operator, OperatorViewer
 from rappit_common.web.problems import errors
+
+MAX_MENDED_CHARACTERS = 1024 * 1024
 
 
 class DeadLetterSummary(BaseModel):
@@ -53,6 +56,18 @@ class DeadLetterDetail(DeadLetterSummary):
     body_encoding: str
     error_stack: str
     requeued_by: str | None
+
+
+class RequeueDeadLetter(BaseModel):
+    """How to requeue.
+
+    ``body`` replaces the text that failed, when the fault was in it; ``reason`` goes to the audit log.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    body: str | None = Field(default=None, max_length=MAX_MENDED_CHARACTERS)
+    reason: str = Field(default="requested", min_length=1, max_length=500)
 
 
 def _summary(service: str, row: Row[Any]) -> dict[str, Any]:
@@ -130,11 +145,26 @@ def dead_letter_router(service: str) -> APIRouter:
         status_code=202,
         responses=errors(*refused, DeadLetterNotFoundError, DeadLetterNotDeadError),
     )
-    async def requeue_dead_letter(letter_id: UUID, unit: Acting, principal: Operator) -> DeadLetterDetail:
-        """Send a dead letter back to its queue; twice at once requeues once."""
+    async def requeue_dead_letter(
+        letter_id: UUID, unit: Acting, principal: Operator, how: RequeueDeadLetter | None = None
+    ) -> DeadLetterDetail:
+        """Send a dead letter back to its queue, as it is or with a mended body; twice at once requeues once."""
+        how = how or RequeueDeadLetter()
+        mended = None if how.body is None else how.body.encode()
         letters = DeadLetters(unit.session, unit.outbox)
-        await letters.requeue(letter_id, actor=principal.label)
-        await unit.audit(principal.label, "dead_letter.requeue", "requested", letter_id=str(letter_id))
+        failed = await letters.get(letter_id)
+        await letters.requeue(letter_id, actor=principal.label, mended_body=mended)
+        digests = {"failed_sha256": hashlib.sha256(failed.body).hexdigest()}
+        if mended is not None:
+            digests["mended_sha256"] = hashlib.sha256(mended).hexdigest()
+        await unit.audit(
+            principal.label,
+            "dead_letter.requeue",
+            how.reason,
+            organization_id=failed.organization_id,
+            letter_id=str(letter_id),
+            **digests,
+        )
         await unit.outbox.flush()
         return _detail(service, await letters.get(letter_id))
 
