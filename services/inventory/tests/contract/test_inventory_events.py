@@ -1,0 +1,46 @@
+"""What this service publishes is what its committed contracts say."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from rappit_inventory.messages import ReservationChanged, StockArrived, StockChanged, WaitingFillable
+
+CONTRACTS = Path(__file__).parents[2] / "contracts"
+EVENTS = {event.event_name: event for event in (ReservationChanged, StockChanged, StockArrived)}
+EXAMPLES = sorted(CONTRACTS.glob("*/examples/*.json"))
+
+
+def schema_of(name):
+    return json.loads((CONTRACTS / name / "schema.json").read_text())
+
+
+def test_every_event_has_a_contract_with_examples():
+    assert {path.parent.parent.name for path in EXAMPLES} == set(EVENTS) == {path.name for path in CONTRACTS.iterdir()}
+
+
+@pytest.mark.parametrize("name", sorted(EVENTS))
+def test_released_schema_has_not_changed(name):
+    assert EVENTS[name].model_json_schema(mode="serialization") == schema_of(name)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_example_fits_its_schema_and_round_trips(path):
+    name = path.parent.parent.name
+    example = json.loads(path.read_text())
+    jsonschema.Draft202012Validator(schema_of(name), format_checker=jsonschema.FormatChecker()).validate(example)
+    assert EVENTS[name].model_validate_json(path.read_bytes()).model_dump(mode="json") == example
+
+
+def test_schema_refuses_what_the_contract_does_not_name():
+    example = json.loads((CONTRACTS / "inventory.reservation-changed.v1/examples/reserved.json").read_text())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**example, "status": "sold"}, schema_of("inventory.reservation-changed.v1"))
+
+
+@pytest.mark.parametrize("path", sorted(CONTRACTS.glob("inventory.stock-arrived.v1/examples/*.json")), ids=lambda p: p.stem)
+def test_own_reader_understands_own_events(path):
+    published = StockArrived.model_validate_json(path.read_bytes())
+    read = WaitingFillable.model_validate_json(path.read_bytes())
+    assert (read.sku_ids, read.after) == (published.sku_ids, published.after)
