@@ -33,10 +33,10 @@ def karrio():
     verifying = ssl._create_default_https_context
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import karrio.mappers.dhl_parcel_de.mapper as dhl_mapper
-        import karrio.mappers.dhl_parcel_de.settings as dhl_settings
-        import karrio.mappers.fedex.mapper as fedex_mapper
-        import karrio.mappers.fedex.settings as fedex_settings
+        import karrio.mappers.dhl_parcel_de.mapper as dhl_mapper  # noqa: PLC0415
+        import karrio.mappers.dhl_parcel_de.settings as dhl_settings  # noqa: PLC0415
+        import karrio.mappers.fedex.mapper as fedex_mapper  # noqa: PLC0415
+        import karrio.mappers.fedex.settings as fedex_settings  # noqa: PLC0415
         from karrio import lib
         from karrio.core import models
     ssl._create_default_https_context = verifying

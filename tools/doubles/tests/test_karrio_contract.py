@@ -49,7 +49,7 @@ PARCEL = {"weight": 2.4, "weight_unit": "KG", "length": 30, "width": 20, "height
 def read_pdf(encoded):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import PyPDF2
+        import PyPDF2  # noqa: PLC0415 - warns of its own deprecation when imported
     pages = PyPDF2.PdfReader(io.BytesIO(base64.b64decode(encoded))).pages
     return "\n".join(page.extract_text() for page in pages)
 

@@ -119,7 +119,7 @@ class DhlParcelDe:
         return _items_answer(items, "shipment(s) deleted")
 
     async def close(self, request: Request) -> Response:
-        """`POST /manifests`: closes the given shipments, or every open one with `all=true`; none can be deleted then."""
+        """`POST /manifests`: closes the given shipments, or every open one with `all=true`, for good."""
         account, refusal = self._signed_in(request)
         if account is None:
             return refusal
