@@ -33,12 +33,13 @@ def karrio():
     verifying = ssl._create_default_https_context
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Late, so that what the import switches off is put back around it.
         import karrio.mappers.dhl_parcel_de.mapper as dhl_mapper  # noqa: PLC0415
         import karrio.mappers.dhl_parcel_de.settings as dhl_settings  # noqa: PLC0415
         import karrio.mappers.fedex.mapper as fedex_mapper  # noqa: PLC0415
         import karrio.mappers.fedex.settings as fedex_settings  # noqa: PLC0415
-        from karrio import lib
-        from karrio.core import models
+        from karrio import lib  # noqa: PLC0415
+        from karrio.core import models  # noqa: PLC0415
     ssl._create_default_https_context = verifying
     return SimpleNamespace(
         lib=lib,

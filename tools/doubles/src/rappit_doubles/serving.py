@@ -61,7 +61,6 @@ def _configured(app: Application, *, host: str, port: int) -> uvicorn.Server:
         port=port,
         http=_AbortableProtocol,
         ws="none",
-        lifespan="off",
         access_log=False,
         log_level="warning",
         proxy_headers=False,  # it would rewrite scope["client"], by which connections are found

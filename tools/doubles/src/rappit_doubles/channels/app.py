@@ -2,8 +2,10 @@
 
 import itertools
 from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 import httpx
 from fastapi import APIRouter, FastAPI, HTTPException, Request
@@ -71,11 +73,20 @@ class DeliverOrder(BaseModel, extra="forbid"):
     body_override: str | None = Field(None, max_length=1_000_000)
 
 
+class Shared(TypedDict):
+    """What every kind of shop is opened with here."""
+
+    currency: str
+    clock: Clock
+    client: httpx.AsyncClient
+
+
 class ChannelsBoard:
     """The shops in play, their orders, and what was pushed to them. In memory and bounded."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._client = httpx.AsyncClient()
         self._shops: dict[str, Shop] = {}
         self._orders: dict[tuple[str, str], Order] = {}
         self._pushes: dict[str, deque[dict[str, Any]]] = {}
@@ -96,6 +107,10 @@ class ChannelsBoard:
         router.add_api_route("/{shop_id}/api/{path:path}", self.push, methods=["GET", "POST", "PUT", "DELETE"])
         return router
 
+    async def aclose(self) -> None:
+        """Close the connections to the receivers."""
+        await self._client.aclose()
+
     async def list_shops(self) -> list[dict[str, str]]:
         """The shops in play."""
         return [{"id": shop_id, "url": shop.url} for shop_id, shop in self._shops.items()]
@@ -104,16 +119,17 @@ class ChannelsBoard:
         """Open a shop that sends to `url`; what is pushed to `/shops/{id}/api/…` is recorded."""
         if len(self._shops) >= MAX_SHOPS:
             raise HTTPException(409, f"There are {MAX_SHOPS} shops already.")
+        shared = Shared(currency=new.currency, clock=self._clock, client=self._client)
         try:
             shop: Shop
             if kind == "shopify":
                 domain = new.identity or DEFAULT_DOMAIN
-                shop = ShopifyShop(new.url, new.secret, domain, currency=new.currency, clock=self._clock)
+                shop = ShopifyShop(new.url, new.secret, domain, **shared)
             elif kind == "woo":
                 source = new.identity or DEFAULT_SOURCE
-                shop = WooStore(new.url, new.secret, source, currency=new.currency, clock=self._clock)
+                shop = WooStore(new.url, new.secret, source, **shared)
             else:
-                shop = StandardWebhooksSender(new.url, new.secret, currency=new.currency, clock=self._clock)
+                shop = StandardWebhooksSender(new.url, new.secret, **shared)
         except ValueError as wrong:
             raise HTTPException(422, str(wrong)) from None
         shop_id = f"{kind}-{next(self._ids)}"
@@ -202,7 +218,14 @@ class ChannelsBoard:
 
 def channels_app(*, clock: Clock = now_utc) -> FastAPI:
     """The channels as one ASGI application with its own empty memory."""
-    app = FastAPI(title="Rappit channel doubles", version="1")
+    board = ChannelsBoard(clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await board.aclose()
+
+    app = FastAPI(title="Rappit channel doubles", version="1", lifespan=lifespan)
     app.include_router(health_router())
-    app.include_router(ChannelsBoard(clock).router())
+    app.include_router(board.router())
     return app

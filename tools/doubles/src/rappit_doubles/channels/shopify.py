@@ -1,15 +1,14 @@
 """A Shopify shop: orders in Shopify's own JSON, delivered as Shopify's webhooks are."""
 
-import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 import httpx
 
 from rappit_doubles.channels.delivery import NO_RETRIES, Parcel, Retries, Sender
+from rappit_doubles.channels.shopify_payload import address_json, price_set, shopify_json, stamp
 from rappit_doubles.channels.signing import body_signature, forged
 from rappit_doubles.channels.values import Address, Basket, Customer, Line, NewLine, edit_basket, money
 from rappit_doubles.clock import Clock, now_utc
@@ -192,7 +191,7 @@ class ShopifyOrder:
                     "quantity": quantity,
                     "restock_type": "cancel" if restock else "no_restock",
                     "subtotal": float(line.price * quantity),
-                    "subtotal_set": _price_set(line.price * quantity, self._shop.currency),
+                    "subtotal_set": price_set(line.price * quantity, self._shop.currency),
                     "line_item": self._line(line),
                 }
             )
@@ -202,8 +201,8 @@ class ShopifyOrder:
             {
                 "id": source.id(),
                 "order_id": self.id,
-                "created_at": _stamp(self.basket.updated_at),
-                "processed_at": _stamp(self.basket.updated_at),
+                "created_at": stamp(self.basket.updated_at),
+                "processed_at": stamp(self.basket.updated_at),
                 "note": note,
                 "restock": restock,
                 "refund_line_items": items,
@@ -284,8 +283,8 @@ class ShopifyOrder:
             "order_edit": {
                 "id": self._shop.source.id(),
                 "app_id": None,
-                "created_at": _stamp(self.basket.updated_at),
-                "committed_at": _stamp(self.basket.updated_at),
+                "created_at": stamp(self.basket.updated_at),
+                "committed_at": stamp(self.basket.updated_at),
                 "notify_customer": False,
                 "order_id": self.id,
                 "staff_note": "",
@@ -304,10 +303,10 @@ class ShopifyOrder:
             "name": self.name,
             "number": self.number - FIRST_ORDER_NUMBER + 1,
             "order_number": self.number,
-            "created_at": _stamp(basket.created_at),
-            "processed_at": _stamp(basket.created_at),
-            "updated_at": _stamp(basket.updated_at),
-            "cancelled_at": _stamp(basket.cancelled_at) if basket.cancelled_at else None,
+            "created_at": stamp(basket.created_at),
+            "processed_at": stamp(basket.created_at),
+            "updated_at": stamp(basket.updated_at),
+            "cancelled_at": stamp(basket.cancelled_at) if basket.cancelled_at else None,
             "cancel_reason": self._cancel_reason,
             "closed_at": None,
             "confirmed": True,
@@ -331,10 +330,10 @@ class ShopifyOrder:
             "total_discounts": "0.00",
             "total_tax": "0.00",
             "total_price": money(ordered),
-            "total_price_set": _price_set(ordered, currency),
+            "total_price_set": price_set(ordered, currency),
             "current_subtotal_price": money(basket.total()),
             "current_total_price": money(basket.total()),
-            "current_total_price_set": _price_set(basket.total(), currency),
+            "current_total_price_set": price_set(basket.total(), currency),
             "total_weight": 0,
             "customer": {
                 "id": self._customer_id,
@@ -348,7 +347,7 @@ class ShopifyOrder:
             "refunds": basket.refunds,
         }
         if self._address is not None:
-            payload["shipping_address"] = payload["billing_address"] = _address(self._address)
+            payload["shipping_address"] = payload["billing_address"] = address_json(self._address)
         return payload
 
     def _fulfillment_status(self) -> str | None:
@@ -382,44 +381,9 @@ class ShopifyOrder:
             "taxable": True,
             "grams": 0,
             "price": money(line.price),
-            "price_set": _price_set(line.price, self._shop.currency),
+            "price_set": price_set(line.price, self._shop.currency),
             "total_discount": "0.00",
             "properties": [],
             "tax_lines": [],
             "discount_allocations": [],
         }
-
-
-def shopify_json(payload: Mapping[str, Any]) -> bytes:
-    """JSON as Shopify's Rails writes it: UTF-8 as it is, but `&`, `<` and `>` escaped."""
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e").encode()
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
-
-
-def _price_set(amount: Decimal, currency: str) -> dict[str, Any]:
-    told = {"amount": money(amount), "currency_code": currency}
-    return {"shop_money": told, "presentment_money": dict(told)}
-
-
-def _address(address: Address) -> dict[str, Any]:
-    return {
-        "first_name": address.first_name,
-        "last_name": address.last_name,
-        "name": address.name,
-        "company": address.company,
-        "address1": address.line1,
-        "address2": address.line2,
-        "city": address.city,
-        "province": address.region,
-        "province_code": address.region_code,
-        "zip": address.postal_code,
-        "country": address.country,
-        "country_code": address.country_code,
-        "phone": address.phone,
-        "latitude": None,
-        "longitude": None,
-    }
