@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from rappit_doubles.channels.shopify import shopify_json
+from rappit_doubles.channels.shopify_payload import shopify_json
 
 from rappit_demo.client import until
 from rappit_demo.scene import SKUS, Scene, short, statuses
