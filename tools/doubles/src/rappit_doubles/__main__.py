@@ -20,9 +20,8 @@ def main() -> None:
         command.add_argument("--port", type=int, default=port, help="port to listen on (default %(default)s)")
     arguments = parser.parse_args()
     app = carriers_app() if arguments.command == "carriers" else channels_app()
-    print(f"{arguments.command} double on http://{arguments.host}:{arguments.port}", flush=True)
     try:
-        serve(app, host=arguments.host, port=arguments.port)
+        serve(app, host=arguments.host, port=arguments.port, name=arguments.command)
     except OSError as refused:
         parser.exit(1, f"Cannot listen on {arguments.host}:{arguments.port}: {refused}. Choose another --port.\n")
 

@@ -1,5 +1,6 @@
 """Run a double as a real HTTP server: in the foreground for the command, in a thread for tests."""
 
+import signal
 import socket
 import struct
 import threading
@@ -7,6 +8,7 @@ import time
 from asyncio import BaseTransport, Transport
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final, cast
 
 import uvicorn
@@ -69,9 +71,25 @@ def _configured(app: Application, *, host: str, port: int) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def serve(app: Application, *, host: str, port: int) -> None:
-    """Serve `app` until SIGTERM or SIGINT; requests under way get `GRACEFUL_SHUTDOWN_S` seconds."""
-    _configured(app, host=host, port=port).run()
+def serve(app: Application, *, host: str, port: int, name: str) -> None:
+    """Serve `app` until SIGTERM or SIGINT; requests under way get `GRACEFUL_SHUTDOWN_S` seconds.
+
+    Raises:
+        OSError: The address cannot be listened on.
+    """
+    # Bound here and not by uvicorn, which would log a taken port and end the process by itself.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as listener:
+        bound_port = int(listener.getsockname()[1])
+        # uvicorn raises the signal again once it has stopped gracefully; by then it is answered, so exit with 0.
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(stop, _already_stopped)
+        print(f"{name} double on http://{host}:{bound_port}", flush=True)
+        _configured(app, host=host, port=bound_port).run(sockets=[listener])
+
+
+def _already_stopped(_number: int, _frame: FrameType | None) -> None:
+    """Nothing is left to do."""
 
 
 @contextmanager

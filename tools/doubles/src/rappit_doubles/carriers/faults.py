@@ -267,5 +267,6 @@ async def _hang(scope: Scope, receive: Receive) -> None:
         async with asyncio.timeout(MAX_HANG_S):
             # The body is read, so the next message is the caller's going away.
             await receive()
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):
+        # Cancelled: the double is stopping. Its end must not look like an answer either.
         await _drop(scope, receive)
