@@ -7,7 +7,6 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 # Neither the interpreter nor a package comes from anywhere but the lock and the machine.
 export UV_PYTHON_DOWNLOADS := never
-export PYTHONDONTWRITEBYTECODE :=
 
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml tools/*/pyproject.toml)
 SERVICES := $(patsubst services/%/pyproject.toml,%,$(wildcard services/*/pyproject.toml))

@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import sys
-from pathlib import Path
 
 import asyncpg
 import uvicorn
+
+released = asyncio.Event()
 
 
 async def provision() -> None:
@@ -26,6 +27,8 @@ async def app(scope, receive, send):
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
+    if scope["path"].endswith("/release"):
+        released.set()
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
     answer = {
         "service": os.environ.get("HTTP_PORT"),
@@ -37,10 +40,8 @@ async def app(scope, receive, send):
     if scope["path"].endswith("/stream"):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         await send({"type": "http.response.body", "body": b"data: first\n\n", "more_body": True})
-        # The second event waits for the client to have seen the first one.
-        gate = Path(os.environ["GATE"])
-        while not gate.exists():
-            await asyncio.sleep(0.02)
+        # The second event waits until the client has seen the first one and says so.
+        await released.wait()
         await send({"type": "http.response.body", "body": b"data: second\n\n"})
         return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})

@@ -176,6 +176,18 @@ def marked(name: str, value: str) -> Iterator[ProcessRecord]:
                 yield ProcessRecord.of(int(entry.name))
 
 
+def working_in(folder: Path, *, command: str) -> Iterator[ProcessRecord]:
+    """Find processes of a command's name whose working folder is this one.
+
+    For programs such as nginx that write their title over their environment, where `marked` finds nothing.
+    """
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ProcessLookupError):
+                if (entry / "comm").read_text().strip() == command and (entry / "cwd").readlink() == folder:
+                    yield ProcessRecord.of(int(entry.name))
+
+
 def tail(log: Path, *, lines: int = 15) -> str:
     """Return the last lines of a log, indented, to be shown below an error."""
     try:

@@ -1,13 +1,14 @@
 """Waiting until every process of a stack can work, with visible progress and an early end when one cannot."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import httpx
 
 from rappit_devstack import processes
 from rappit_devstack.errors import DevstackError
-from rappit_devstack.supervisor import Supervisor
+from rappit_devstack.supervisor import Status, Supervisor
 
 POLL_S = 0.1
 PROBE_TIMEOUT_S = 2.0
@@ -31,6 +32,7 @@ def wait_ready(
     begun = time.monotonic()
     pending = dict(probes)
     reasons: dict[str, str] = {}
+    quick_ends = QuickEnds()
     while pending:
         for name, probe in list(pending.items()):
             reasons[name] = probe()
@@ -38,7 +40,7 @@ def wait_ready(
                 del pending[name]
                 say(f"{name}: ready after {time.monotonic() - begun:.1f} s")
         for name, status in supervisor.statuses().items():
-            if name in pending and status.hopeless:
+            if name in pending and (status.hopeless or quick_ends.count(status) >= TRIES_BEFORE_TELLING):
                 _fail(supervisor, name, f"cannot start ({status.description})")
         if pending and time.monotonic() - begun > timeout_s:
             name = next(iter(pending))
@@ -46,6 +48,21 @@ def wait_ready(
             _fail(supervisor, name, f"is not ready after {timeout_s:.0f} s: {reasons[name]}{others}")
         if pending:
             time.sleep(POLL_S)
+
+
+class QuickEnds:
+    """Counts how often each process ended right after its start: nobody wants to wait for the twentieth time."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._before: dict[str, str] = {}
+
+    def count(self, status: Status) -> int:
+        """Take note of a status and return how many quick ends its process had."""
+        if status.state == "BACKOFF" and self._before.get(status.name) != "BACKOFF":
+            self._counts[status.name] += 1
+        self._before[status.name] = status.state
+        return self._counts[status.name]
 
 
 def http_client() -> httpx.Client:

@@ -1,6 +1,7 @@
 """A whole stack: servers, migrated schemas, services, doubles and the ingress, in one folder."""
 
 import contextlib
+import os
 import secrets as random
 import shutil
 import subprocess
@@ -184,6 +185,7 @@ class Stack:
             self._state.put(servers=vars(urls))
             self._choose_premises(urls)
             if self._supervisor.process() is not None and self._supervisor.runs(self._programs()):
+                self._supervisor.start_stopped()
                 self._say("services: already running")
             else:
                 self._start_processes(needed)
@@ -278,6 +280,9 @@ class Stack:
             nginx = binaries.ensure("nginx", say=self._say)["nginx"]
             config = self.folder / "ingress" / "nginx.conf"
             argv = [nginx["nginx"], "-e", "stderr", "-p", str(config.parent), "-c", str(config)]
+            if os.geteuid() == 0:
+                # Its workers would become nobody, who cannot enter a folder of root's.
+                argv += ["-g", "user root;"]
             # QUIT: requests under way are answered first.
             programs.append(Program(INGRESS, argv, nginx.environment(), stop_signal="QUIT"))
         return programs

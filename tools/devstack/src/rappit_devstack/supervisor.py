@@ -123,7 +123,10 @@ class Supervisor:
         if process is not None:
             # supervisord ends its programs at the same time, each with STOP_WAIT_S before SIGKILL.
             processes.stop(process, first=signal.SIGTERM, timeout_s=STOP_WAIT_S + 10)
-        orphans = list(processes.marked(MARKER, str(self.folder)))
+        orphans = [
+            *processes.marked(MARKER, str(self.folder)),
+            *processes.working_in(self.folder.resolve(), command="nginx"),
+        ]
         for orphan in orphans:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(orphan.pid, signal.SIGTERM)
@@ -151,6 +154,12 @@ class Supervisor:
         with contextlib.suppress(xmlrpc.client.Fault):
             self._call("stopProcess", name)
         self._call("startProcess", name, False)  # noqa: FBT003 - the remote call's own form: do not wait
+
+    def start_stopped(self) -> None:
+        """Start every program that was stopped or has given up."""
+        for name, status in self.statuses().items():
+            if status.state in {"STOPPED", "EXITED", "FATAL"}:
+                self._call("startProcess", name, False)  # noqa: FBT003 - as in restart
 
     def halt(self, name: str) -> None:
         """Stop one program in good order and leave it stopped."""
