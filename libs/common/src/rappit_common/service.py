@@ -25,6 +25,7 @@ from rappit_common.limits import RateLimits
 from rappit_common.logs import configure_logs, get_logger
 from rappit_common.messaging.consumers import Consumers
 from rappit_common.messaging.dead_letters import DeadLetterDrain
+from rappit_common.messaging.events import PublishedEvent
 from rappit_common.messaging.publisher import Publisher
 from rappit_common.messaging.relay import Relay
 from rappit_common.messaging.retry import RetryPolicy
@@ -32,6 +33,7 @@ from rappit_common.messaging.topology import Subscription
 from rappit_common.settings import EXIT_CONFIGURATION, ServiceSettings, StatefulSettings, load_settings
 from rappit_common.tracing import configure_tracing
 from rappit_common.unit_of_work import UnitOfWork, UnitsOfWork
+from rappit_common.web.asyncapi import asyncapi_router
 from rappit_common.web.auth import Tokens
 from rappit_common.web.health import Readiness, install_health
 from rappit_common.web.middleware import BodyLimit, RequestContext
@@ -86,11 +88,13 @@ class StatefulService(Generic[StatefulT, UnitT]):
         install_api: Adds its routers and state to the API's app.
         router: Its FastStream subscribers, when it consumes.
         subscriptions: Their queues.
+        publishes: The events it publishes, for its AsyncAPI document.
         consumer_context: What its handlers ask for, besides ``units``; async context, closed after the consumers.
         parts: Its own background parts, for the role given (``api``, ``worker`` or ``relay``).
         wrap: Puts a hot path in front of the app.
         larger_bodies: Path prefixes with a body limit of their own, in bytes.
         uses_broker: False for a service that neither publishes nor consumes: it starts and is ready without RabbitMQ.
+        needs_both_stores: False for a service whose API works while either PostgreSQL or the broker is there.
     """
 
     name: str
@@ -102,11 +106,13 @@ class StatefulService(Generic[StatefulT, UnitT]):
     install_api: Callable[[FastAPI, Runtime[StatefulT, UnitT]], None]
     router: Callable[[], RabbitRouter] | None = None
     subscriptions: tuple[Subscription, ...] = ()
+    publishes: tuple[type[PublishedEvent], ...] = ()
     consumer_context: Callable[[Runtime[StatefulT, UnitT]], dict[str, Any]] = lambda _runtime: {}
     parts: Callable[[Runtime[StatefulT, UnitT], str], list[Part]] = lambda _runtime, _role: []
     wrap: Callable[[ASGIApp, Runtime[StatefulT, UnitT]], ASGIApp] = lambda app, _runtime: app
     larger_bodies: dict[str, int] = field(default_factory=dict[str, int])
     uses_broker: bool = True
+    needs_both_stores: bool = True
 
     def create(self, settings: StatefulT, role: str) -> ASGIApp:
         """Compose the process of one role as an ASGI app whose lifespan starts and stops its parts."""
@@ -133,11 +139,15 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
         limits=limits,
     )
-    runtime.readiness.add("database", database.ping)
+    if service.needs_both_stores or role not in {"serve", "api"}:
+        runtime.readiness.add("database", database.ping)
+        if runs_relay:
+            runtime.readiness.add_flag("broker", lambda: publisher.is_connected)
+    else:
+        runtime.readiness.add_either("database_or_broker", lambda: publisher.is_connected, database.ping)
     parts: list[Part] = []
     if runs_relay:
         parts.append(relay)
-        runtime.readiness.add_flag("broker", lambda: publisher.is_connected)
     if role in {"serve", "worker"} and service.router is not None:
         parts += _consuming_parts(service, runtime, service.router())
     for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
@@ -166,6 +176,9 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
     service.install_api(app, runtime)
     if service.subscriptions:
         app.include_router(dead_letter_router(service.name), prefix=service.prefix)
+    if service.subscriptions or service.publishes:
+        consumed = service.router() if service.router else None
+        app.include_router(asyncapi_router(service.name, consumed, service.publishes), prefix=service.prefix)
     return service.wrap(wrap_app(app, settings, service.larger_bodies), runtime)
 
 

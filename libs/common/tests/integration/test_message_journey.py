@@ -160,3 +160,10 @@ async def test_a_mended_body_is_sent_in_place_of_the_one_that_failed(sample):
         return await notes(sample, organization_id) == ["broken", "echo of mended"]
 
     await eventually(echoed)
+
+
+async def test_asyncapi_document_names_what_is_consumed_and_published(sample):
+    document = (await sample.http.get("/sample/ops/asyncapi.json")).json()
+    assert document["asyncapi"].startswith("3.")
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    assert {"sample.echo-notes", "sample.note-written.v1"} <= addresses

@@ -30,6 +30,15 @@ class Readiness:
 
         self.add(name, check)
 
+    def add_either(self, name: str, is_met: Callable[[], bool], otherwise: Check) -> None:
+        """Make readiness depend on a condition that is known without asking, or else on a check."""
+
+        async def check() -> None:
+            if not is_met():
+                await otherwise()
+
+        self.add(name, check)
+
     async def report(self) -> dict[str, str]:
         """Return ``ok`` or the reason for each condition, asked all at once within 2.5 s."""
 

@@ -116,5 +116,6 @@ def make_service(scripted: Scripted) -> StatefulService[StatefulSettings, UnitOf
         install_api=install_api,
         router=make_router,
         subscriptions=(ECHO,),
+        publishes=(NoteWritten,),
         consumer_context=lambda _runtime: {"scripted": scripted},
     )

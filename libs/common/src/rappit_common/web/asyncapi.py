@@ -1,0 +1,44 @@
+"""A service's AsyncAPI document: made from its subscribers and events when it is asked for, so that it is never stale."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange, RabbitRouter
+from faststream.specification import AsyncAPI
+
+from rappit_common.messaging.events import EVENTS_EXCHANGE, PublishedEvent
+
+
+def asyncapi_json(service: str, router: RabbitRouter | None, publishes: tuple[type[PublishedEvent], ...]) -> str:
+    """Return the document (AsyncAPI 3) of what a service consumes and publishes, as JSON."""
+    # Never connected: it only carries the descriptions.
+    broker = RabbitBroker("amqp://rabbitmq/")
+    if router is not None:
+        broker.include_router(router)
+    exchange = RabbitExchange(EVENTS_EXCHANGE, type=ExchangeType.TOPIC, durable=True)
+    for event in publishes:
+        broker.publisher(
+            routing_key=event.event_name,
+            exchange=exchange,
+            schema=event,
+            title=event.event_name,
+            description=event.__doc__,
+        )
+    specification: Any = AsyncAPI(broker, title=f"Rappit {service}", version="1").to_specification()
+    return specification.to_json()
+
+
+def asyncapi_router(
+    service: str, router: RabbitRouter | None, publishes: tuple[type[PublishedEvent], ...]
+) -> APIRouter:
+    """Return the endpoint that serves the document; mount it below the service's prefix."""
+    document = asyncapi_json(service, router, publishes)
+    endpoint = APIRouter(prefix="/ops", tags=["operator"])
+
+    @endpoint.get("/asyncapi.json", include_in_schema=False)
+    async def get_asyncapi() -> Response:
+        """Describe the messages this service consumes and publishes."""
+        return Response(document, media_type="application/json")
+
+    return endpoint
