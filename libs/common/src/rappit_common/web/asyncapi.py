@@ -1,4 +1,4 @@
-"""A service's AsyncAPI document: made from its subscribers and events when it is asked for, so that it is never stale."""
+"""A service's AsyncAPI document: made when it is asked for, from its subscribers and events, so never stale."""
 
 from typing import Any
 
