@@ -21,7 +21,7 @@ class Recorder:
         for item in items:
             if item in self.poison:
                 raise self.poison[item]
-        self.applied += items
+        self.applied += items  # all or nothing, like a transaction
 
 
 async def settle():
@@ -60,7 +60,7 @@ async def test_poison_raises_for_its_own_submit_only():
     batcher = Batcher(recorder.apply)
     results = await asyncio.gather(*(batcher.submit("a", n) for n in (1, 2, 3)), return_exceptions=True)
     assert [str(result) for result in results] == ["None", "two", "None"]
-    assert recorder.applied == [1, 1, 3]
+    assert recorder.applied == [1, 3]
     assert [items for _, items in recorder.batches] == [[1, 2, 3], [1], [2], [3]]
 
 
