@@ -1,6 +1,7 @@
 """Unreadable messages are kept with their reason; an outage of ours burns no attempt; nobody's failure is another's."""
 
 import asyncio
+import base64
 from contextlib import asynccontextmanager
 
 import aio_pika
@@ -50,7 +51,7 @@ async def test_unreadable_message_is_dead_lettered_with_its_reason_and_bytes(sam
     headers = sample.headers(None, Role.OPERATOR)
     detail = (await sample.http.get(f"/sample/ops/dead-letters/{letter['id']}", headers=headers)).json()
     encoding = {"utf-8": "utf-8", "base64": "base64"}[detail["body_encoding"]]
-    kept = detail["body"].encode() if encoding == "utf-8" else __import__("base64").b64decode(detail["body"])
+    kept = detail["body"].encode() if encoding == "utf-8" else base64.b64decode(detail["body"])
     assert kept == body
 
 

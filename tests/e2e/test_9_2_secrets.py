@@ -1,0 +1,19 @@
+"""9.2: no service starts without its secrets, and the message names the variable."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SERVICES = ("rappit-identity", "rappit-webhook-gateway", "rappit-orders", "rappit-inventory", "rappit-shipping")
+
+
+@pytest.mark.parametrize("command", [*SERVICES, "rappit-console"])
+def test_refuses_to_start_without_jwt_secret(command):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JWT", "RAPPIT_"))}
+    program = Path(sys.executable).parent / command
+    ended = subprocess.run([program, "serve"], env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 78
+    assert "JWT_SECRET is not set" in ended.stderr
