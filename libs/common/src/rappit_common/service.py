@@ -139,12 +139,7 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
         limits=limits,
     )
-    if service.needs_both_stores or role not in {"serve", "api"}:
-        runtime.readiness.add("database", database.ping)
-        if runs_relay:
-            runtime.readiness.add_flag("broker", lambda: publisher.is_connected)
-    else:
-        runtime.readiness.add_either("database_or_broker", lambda: publisher.is_connected, database.ping)
+    _watch_stores(runtime, role, needs_both=service.needs_both_stores, relays=runs_relay)
     parts: list[Part] = []
     if runs_relay:
         parts.append(relay)
@@ -180,6 +175,16 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         consumed = service.router() if service.router else None
         app.include_router(asyncapi_router(service.name, consumed, service.publishes), prefix=service.prefix)
     return service.wrap(wrap_app(app, settings, service.larger_bodies), runtime)
+
+
+def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, relays: bool) -> None:
+    database, publisher = runtime.database, runtime.publisher
+    if not needs_both and role in {"serve", "api"}:
+        runtime.readiness.add_either("database_or_broker", lambda: publisher.is_connected, database.ping)
+        return
+    runtime.readiness.add("database", database.ping)
+    if relays:
+        runtime.readiness.add_flag("broker", lambda: publisher.is_connected)
 
 
 def _consuming_parts(
