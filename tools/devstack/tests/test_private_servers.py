@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import redis
 from rappit_devstack import ports, postgres, premises
+from rappit_devstack.errors import DevstackError
 from rappit_devstack.rabbitmq import management_request
 from rappit_devstack.servers import Servers
 
@@ -65,6 +66,15 @@ def test_all_three_serve(servers):
     assert management_request("GET", urls.rabbitmq_management, "/api/overview")["node"] == "rappit@localhost"
     with redis.Redis.from_url(urls.redis) as client:
         assert client.ping()
+
+
+def test_a_path_that_the_brokers_scripts_cannot_bear_is_a_sentence(tmp_path):
+    folder = tmp_path / "my clone"
+    made = Servers(folder, environment={}, say=lambda _line: None)
+    made._place.state.put(way="private")
+    with pytest.raises(DevstackError, match="holds blanks"):
+        made.start()
+    assert _ours(folder) == []
 
 
 def test_strangers_without_the_password_are_turned_away(servers):

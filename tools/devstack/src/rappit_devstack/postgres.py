@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import asyncpg
 
-from rappit_devstack import unprivileged
+from rappit_devstack import processes, unprivileged
 from rappit_devstack.errors import DevstackError
 from rappit_devstack.ports import LOOPBACK
-from rappit_devstack.processes import tail
+from rappit_devstack.processes import ProcessRecord, tail
 from rappit_devstack.server import PrivateServer
 
 T = TypeVar("T")
@@ -86,6 +86,16 @@ class Postgres(PrivateServer):
                         f"PostgreSQL process {pid} holds {self.data}, but was not started by this tool: end it first."
                     )
             lock.unlink()
+
+    def after_stop(self) -> None:
+        """Wait for the children of a killed server, which notice its end by themselves; they hold its memory till then."""
+
+        def children() -> list[ProcessRecord]:
+            return list(processes.working_in(self.data, command="postgres"))
+
+        if not processes.wait_until(lambda: not children(), timeout_s=5):
+            for child in children():
+                processes.kill(child)
 
     def prepare(self) -> list[str]:
         """Make the cluster when there is none, and return the server's command."""

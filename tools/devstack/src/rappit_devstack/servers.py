@@ -154,6 +154,11 @@ class Servers:
                 f"The data of the stack {self.folder.name} is in Docker volumes, but Docker does not bring it up: "
                 "start Docker, or begin again without it: make clean."
             )
+        if "rabbitmq" in wanted and any(letter.isspace() for letter in f"{self.folder}{binaries.cache()}"):
+            raise DevstackError(
+                f"RabbitMQ's own scripts cannot run below a path that holds blanks ({self.folder}): "
+                "move the clone to a path without them, or use Docker or RAPPIT_RABBITMQ_URL."
+            )
         programs = binaries.ensure(*wanted, say=self._say)
         self._place.state.put(way="private")
         self._private = {name: CLASSES[name](self._place, programs[name]) for name in wanted}

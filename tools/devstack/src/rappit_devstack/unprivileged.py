@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,14 @@ def _works(*prefix: str) -> bool:
     return subprocess.run([*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
 NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
 OTHER_USER = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")
 
@@ -25,8 +34,8 @@ OTHER_USER = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-grou
 def prefix(folder: Path) -> tuple[str, ...]:
     """Return the words to put before a command that must not see itself as root.
 
-    Nothing for an ordinary user. For root a user namespace, in which files stay root's own, or where that is
-    forbidden the user nobody, to whom the folder is then given.
+    Nothing for an ordinary user. For root, and for a user without a name, a user namespace, in which files stay
+    their owner's; where that is forbidden to root, the user nobody, to whom the folder is then given.
 
     Args:
         folder: The program's data folder, which exists and is ours.
@@ -35,7 +44,8 @@ def prefix(folder: Path) -> tuple[str, ...]:
         DevstackError: Neither way is open.
     """
     if os.geteuid() != 0:
-        return ()
+        # initdb also wants to know its user's name, which a container's arbitrary uid lacks.
+        return () if _has_name(os.geteuid()) or not _works(*NAMESPACE) else NAMESPACE
     if _works(*NAMESPACE):
         return NAMESPACE
     if _works(*OTHER_USER):
