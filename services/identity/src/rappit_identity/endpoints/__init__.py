@@ -1,0 +1,1 @@
+"""Endpoints: translate and call one use case."""
