@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from rappit_devstack.catalogue import CATALOGUE, World, upstreams
 from rappit_devstack.state import Secrets
 
@@ -64,3 +66,10 @@ def test_the_ingress_knows_every_service_and_no_double(tmp_path):
         "SHIPPING_UPSTREAM",
         "WEBHOOK_GATEWAY_UPSTREAM",
     ]
+
+
+def test_settings_of_a_stack_reach_services_and_not_doubles(tmp_path):
+    world = replace(_world(tmp_path), settings={"RETRY_DELAYS_S": "0.1,0.2"})
+    told = {spec.name: spec.environment(world) for spec in CATALOGUE}
+    assert told["orders"]["RETRY_DELAYS_S"] == "0.1,0.2"
+    assert "RETRY_DELAYS_S" not in told["channel-double"]

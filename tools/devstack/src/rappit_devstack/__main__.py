@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -34,6 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return act(arguments)
     except DevstackError as error:
         print(f"rappit-devstack: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(
+            f"rappit-devstack: the disk is full ({error.filename or state.home()}): free some space.", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         return 130

@@ -20,7 +20,8 @@ class World:
     port: Callable[[str], int]
     """Process name to its port."""
     secrets: Secrets
-    log_level: str = "INFO"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What every service is told besides."""
 
     def address(self, name: str) -> str:
         """Return a process's base URL, inside the ingress."""
@@ -70,7 +71,7 @@ class ProcessSpec:
         if self.settings:
             told |= {
                 "ENVIRONMENT": "development",
-                "LOG_LEVEL": world.log_level,
+                "LOG_LEVEL": "INFO",
                 "RABBITMQ_URL": world.rabbitmq_url,
                 "REDIS_URL": world.redis_url,
                 "JWT_SECRET": world.secrets.password("JWT_SECRET"),
@@ -80,7 +81,7 @@ class ProcessSpec:
             }
         if self.schema:
             told["DATABASE_URL"] = world.database_url(f"rappit_{self.schema}")
-        return told | self.variables(world)
+        return {**told, **self.variables(world), **(world.settings if self.settings else {})}
 
     def migration_environment(self, world: World) -> dict[str, str]:
         """Return what `provision migrate` is told: more than the running process may know."""

@@ -88,10 +88,10 @@ class Postgres(PrivateServer):
             lock.unlink()
 
     def after_stop(self) -> None:
-        """Wait for the children of a killed server, which notice its end by themselves; they hold its memory till then."""
+        """Wait for the children of a killed server, which notice its end by themselves and hold memory till then."""
 
         def children() -> list[ProcessRecord]:
-            return list(processes.working_in(self.data, command="postgres"))
+            return list(processes.working_in(self.data.resolve(), command="postgres"))
 
         if not processes.wait_until(lambda: not children(), timeout_s=5):
             for child in children():

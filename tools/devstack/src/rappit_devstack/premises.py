@@ -96,7 +96,15 @@ class Premises:
         Raises:
             DevstackError: Something of that name is not ours.
         """
-        postgres.run(self._drop_database())
+        try:
+            postgres.run(self._drop_database())
+            self._drop_virtual_host()
+        except (OSError, asyncpg.PostgresError) as error:
+            raise DevstackError(
+                f"The database and the virtual host {self.name} could not be removed: {error}. Are their servers up?"
+            ) from error
+
+    def _drop_virtual_host(self) -> None:
         found = [v for v in cast("list[dict[str, Any]]", self._manage("GET", "/api/vhosts")) if v["name"] == self.name]
         if found:
             if found[0].get("description") != self.mark:

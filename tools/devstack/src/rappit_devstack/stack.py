@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rappit_devstack import binaries, catalogue, ingress, premises, state
 from rappit_devstack.catalogue import CARRIERS, CATALOGUE, CHANNELS, INGRESS, ProcessSpec, World
@@ -51,6 +52,7 @@ class Stack:
         table: What runs.
         durable: False for tests: its own servers do not fsync.
         ingress_port: Preferred for the ingress, where it is free.
+        settings: Variables that every service is told besides, for example shorter retry delays.
         say: Told about progress.
     """
 
@@ -62,6 +64,7 @@ class Stack:
         table: Sequence[ProcessSpec] = CATALOGUE,
         durable: bool = True,
         ingress_port: int | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
         say: Callable[[str], None] = print,
     ) -> None:
         self.folder = folder
@@ -69,6 +72,7 @@ class Stack:
         self._table = tuple(table)
         self._durable = durable
         self._ingress_port = ingress_port
+        self._settings = dict(settings)
         self._say = say
         self._state = State(folder / "stack.json")
         self._secrets = Secrets(folder / "secrets.env")
@@ -150,11 +154,14 @@ class Stack:
         self._supervisor.halt(name)
 
     def restart(self, *names: str) -> None:
-        """Restart processes (all of them when none is named) and wait until they are ready."""
-        chosen = names or tuple(self._supervisor.statuses())
-        for name in chosen:
-            self._supervisor.restart(name)
-        self.wait_ready(*chosen)
+        """Restart processes and wait until they are ready; when none is named, all of them, after migrating again."""
+        with state.locked(self.folder / ".lock"):
+            if names:
+                for name in names:
+                    self._supervisor.restart(name)
+            else:
+                self._start_processes()
+            self.wait_ready(*names)
 
     def wait_ready(self, *names: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until processes can work (all of them when none is named).
@@ -180,7 +187,9 @@ class Stack:
             DevstackError: With a sentence that says what to do.
         """
         with state.locked(self.folder / ".lock"):
-            needed = self._programs_on_disk()
+            # First of all, so that `clean` knows the folder for a stack's, however far this comes.
+            self._state.put(folder=str(self.folder))
+            self._require_programs()
             urls = self._urls or self.servers.start()
             self._state.put(servers=vars(urls))
             self._choose_premises(urls)
@@ -188,7 +197,7 @@ class Stack:
                 self._supervisor.start_stopped()
                 self._say("services: already running")
             else:
-                self._start_processes(needed)
+                self._start_processes()
             self.wait_ready()
 
     def down(self) -> None:
@@ -215,7 +224,7 @@ class Stack:
             self.servers.remove()
         shutil.rmtree(self.folder)
 
-    def _start_processes(self, needed: Mapping[str, binaries.Programs]) -> None:
+    def _start_processes(self) -> None:
         self._supervisor.stop()
         for spec in self._table:
             self._state.port(spec.name)
@@ -224,18 +233,18 @@ class Stack:
             self._write_ingress()
         self.premises.furnish()
         self._migrate()
-        del needed
         self._say(f"starting {', '.join(program.name for program in self._programs())}")
         self._supervisor.start(self._programs())
 
     def _has_ingress(self) -> bool:
         return {spec.name for spec in catalogue.SERVICES} <= {spec.name for spec in self._table}
 
-    def _programs_on_disk(self) -> Mapping[str, binaries.Programs]:
+    def _require_programs(self) -> None:
         missing = sorted({spec.program for spec in self._table if not _script(spec.program).exists()})
         if missing:
             raise DevstackError(f"{', '.join(missing)} is not installed beside {sys.executable}: run `make bootstrap`.")
-        return binaries.ensure("nginx", say=self._say) if self._has_ingress() else {}
+        if self._has_ingress():
+            binaries.ensure("nginx", say=self._say)
 
     def _choose_premises(self, urls: ServerUrls) -> None:
         if self._state.get("name") is not None:
@@ -268,6 +277,7 @@ class Stack:
             ingress_url=self.ingress_url if self._has_ingress() else "",
             port=self._port,
             secrets=self._secrets,
+            settings=self._settings,
         )
 
     def _programs(self) -> list[Program]:
@@ -355,6 +365,7 @@ def running(
     urls: ServerUrls,
     *,
     table: Sequence[ProcessSpec] = CATALOGUE,
+    settings: Mapping[str, str] = MappingProxyType({}),
     say: Callable[[str], None] = lambda _line: None,
 ) -> Generator[Stack]:
     """Have a stack of its own while the block runs, for tests: a new database and virtual host on given servers.
@@ -363,9 +374,11 @@ def running(
         folder: Below it a new folder is made, so that one folder serves many stacks.
         urls: The servers, for example of `servers.running` or of the environment.
         table: What runs.
+        settings: Variables that every service is told besides.
         say: Told about progress.
     """
-    stack = Stack(folder / f"stack-{random.token_hex(4)}", urls=urls, table=table, durable=False, say=say)
+    name = f"stack-{random.token_hex(4)}"
+    stack = Stack(folder / name, urls=urls, table=table, durable=False, settings=settings, say=say)
     try:
         stack.up()
         yield stack
