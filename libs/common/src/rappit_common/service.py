@@ -223,6 +223,8 @@ def create_app(name: str, prefix: str, lifespan: Callable[[FastAPI], Any]) -> Fa
         redoc_url=None,
         lifespan=lifespan,
         separate_input_output_schemas=False,
+        # FastAPI's own span does not know that the request has one: it would begin a second trace inside of ours.
+        telemetry={"tracing": False, "operation_spans": False, "logs": False},
     )
     install_problem_handlers(app)
     return app
