@@ -1,0 +1,169 @@
+"""A merchant connects shops, rotates their secrets and disconnects them, and sees no other merchant's."""
+
+import json
+
+import asyncpg
+import pytest
+from gateway_testkit import SHOPIFY_SECRET, gateway_settings, order_body, running_gateway, shopify_headers
+from rappit_common.clock import new_id
+from rappit_common.testing.waiting import eventually
+from rappit_common.web.auth import Role
+
+pytestmark = pytest.mark.server
+
+NEW_SECRET = "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"
+
+
+async def test_channels_of_another_organization_do_not_exist(gateway, received):
+    mine, theirs = new_id(), new_id()
+    channel = await gateway.connect(mine)
+    for method, path, body in (
+        ("GET", f"/channels/{channel['id']}", None),
+        ("DELETE", f"/channels/{channel['id']}", None),
+        ("POST", f"/channels/{channel['id']}/secrets", {"secret": NEW_SECRET}),
+    ):
+        answer = await gateway.http.request(method, path, json=body, headers=gateway.owner(theirs))
+        assert (answer.status_code, answer.json()["code"]) == (404, "channel_not_found")
+    listed = await gateway.http.get("/channels", headers=gateway.owner(theirs))
+    assert listed.json() == {"items": [], "next_cursor": None}
+    assert (await gateway.deliver(channel, order_body())).status_code == 200
+    # The same shop may be another organization's too: its secret proves it, not the first to come.
+    assert (await gateway.connect(theirs))["shop_domain"] == channel["shop_domain"]
+
+
+async def test_roles(gateway):
+    organization_id = new_id()
+    channel = await gateway.connect(organization_id)
+    viewer = gateway.owner(organization_id, Role.VIEWER)
+    assert (await gateway.http.get("/channels", headers=viewer)).status_code == 200
+    assert (await gateway.http.get(f"/channels/{channel['id']}", headers=viewer)).status_code == 200
+    refused = await gateway.http.delete(f"/channels/{channel['id']}", headers=viewer)
+    assert (refused.status_code, refused.json()["code"]) == (403, "missing_role")
+    assert (await gateway.http.get("/channels")).status_code == 401
+
+
+async def test_list_is_paged_newest_first(gateway):
+    organization_id = new_id()
+    made = [
+        (await gateway.connect(organization_id, provider="woocommerce", shop_domain=None, name=f"Shop {n}"))["id"]
+        for n in range(5)
+    ]
+    seen, cursor = [], None
+    while True:
+        params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        page = (await gateway.http.get("/channels", params=params, headers=gateway.owner(organization_id))).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    wrong = await gateway.http.get("/channels", params={"cursor": "x"}, headers=gateway.owner(organization_id))
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_cursor")
+
+
+async def test_second_channel_of_a_shop_is_refused_until_the_first_is_disconnected(gateway):
+    organization_id = new_id()
+    first = await gateway.connect(organization_id)
+    body = {"provider": "shopify", "name": "Again", "secret": SHOPIFY_SECRET, "shop_domain": first["shop_domain"]}
+    refused = await gateway.http.post("/channels", json=body, headers=gateway.owner(organization_id))
+    assert (refused.status_code, refused.json()["code"]) == (409, "channel_exists")
+    assert refused.json()["channel_id"] == first["id"]
+    gone = await gateway.http.delete(f"/channels/{first['id']}", headers=gateway.owner(organization_id))
+    assert gone.status_code == 204
+    again = await gateway.http.post("/channels", json=body, headers=gateway.owner(organization_id))
+    assert again.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"provider": "shopify", "shop_domain": "a.myshopify.com"}, "secret_required"),
+        ({"provider": "shopify", "secret": SHOPIFY_SECRET}, "invalid_source"),
+        ({"provider": "shopify", "secret": SHOPIFY_SECRET, "shop_domain": "a.example.com"}, "invalid_source"),
+        ({"provider": "woocommerce", "secret": "short"}, "weak_secret"),
+        ({"provider": "standard_webhooks", "secret": SHOPIFY_SECRET}, "malformed_secret"),
+        ({"provider": "ebay"}, "validation_error"),
+        ({"provider": "woocommerce", "nonsense": 1}, "validation_error"),
+    ],
+)
+async def test_unfit_channels_are_refused_with_their_reason(gateway, body, code):
+    answer = await gateway.http.post("/channels", json={"name": "Shop", **body}, headers=gateway.owner(new_id()))
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert body.get("secret", "no secret") not in answer.text
+
+
+async def test_deactivated_channel_is_gone_at_once(gateway, received):
+    organization_id = new_id()
+    channel = await gateway.connect(organization_id)
+    assert (await gateway.deliver(channel, order_body())).status_code == 200
+    for _ in range(2):
+        answer = await gateway.http.delete(f"/channels/{channel['id']}", headers=gateway.owner(organization_id))
+        assert answer.status_code == 204
+    answer = await gateway.deliver(channel, order_body())
+    assert (answer.status_code, answer.json()["code"]) == (410, "channel_deactivated")
+    read = (await gateway.http.get(f"/channels/{channel['id']}", headers=gateway.owner(organization_id))).json()
+    assert read["status"] == "deactivated"
+
+
+async def test_rotation_leaves_no_gap_in_any_process(gateway, sandbox, received):
+    organization_id = new_id()
+    channel = await gateway.connect(organization_id)
+    path = f"/channels/{channel['id']}/secrets"
+    async with running_gateway(await gateway_settings(sandbox), role="api") as other:
+        body = order_body()
+        new = shopify_headers(NEW_SECRET, body)
+        assert (await other.deliver(channel, body)).status_code == 200
+        assert (await gateway.deliver(channel, body, new)).status_code == 401
+        answer = await gateway.http.post(path, json={"secret": NEW_SECRET}, headers=gateway.owner(organization_id))
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["secret"] is None
+        assert [secret["expires_at"] is None for secret in answer.json()["secrets"]] == [False, True]
+        for process in (gateway, other):
+            assert (await process.deliver(channel, body)).status_code == 200
+        assert (await gateway.deliver(channel, body, new)).status_code == 200
+
+        # The other process asks anew when a signature does not fit, once what it knows is a second old.
+        async def fits():
+            return (await other.deliver(channel, body, new)).status_code == 200
+
+        await eventually(fits, within_s=5)
+        at_once = {"secret": SHOPIFY_SECRET + "x", "previous_valid_for_s": 0}
+        assert (await gateway.http.post(path, json=at_once, headers=gateway.owner(organization_id))).status_code == 201
+        assert (await gateway.deliver(channel, body, new)).status_code == 401
+
+
+async def test_rotations_are_bounded(gateway):
+    organization_id = new_id()
+    channel = await gateway.connect(organization_id, provider="woocommerce", shop_domain=None)
+    path = f"/channels/{channel['id']}/secrets"
+    statuses = [
+        (await gateway.http.post(path, json={}, headers=gateway.owner(organization_id))).status_code for _ in range(5)
+    ]
+    assert statuses == [201, 201, 201, 201, 409]
+
+
+async def test_secrets_are_shown_once_encrypted_at_rest_and_never_logged(gateway, sandbox, capsys):
+    organization_id = new_id()
+    woo = await gateway.connect(organization_id, provider="woocommerce", shop_domain=None, secret=None)
+    shopify = await gateway.connect(organization_id)
+    assert shopify["secret"] is None
+    secrets = [woo["secret"], SHOPIFY_SECRET]
+    body = order_body()
+    await gateway.deliver(shopify, body)
+    await gateway.deliver(shopify, body, shopify_headers("another-secret-0123456789", body))
+    answers = [
+        await gateway.http.get("/channels", headers=gateway.owner(organization_id)),
+        await gateway.http.get(f"/channels/{woo['id']}", headers=gateway.owner(organization_id)),
+    ]
+    connection = await asyncpg.connect(sandbox.admin_url)
+    try:
+        rows = await connection.fetch("SELECT * FROM gateway.channel_secrets")
+    finally:
+        await connection.close()
+    assert rows
+    out = capsys.readouterr().out
+    for secret in secrets:
+        assert all(secret not in answer.text for answer in answers)
+        assert all(secret.encode() not in row["ciphertext"] for row in rows)
+        assert secret not in out
+    assert json.loads(answers[0].text)["items"]
