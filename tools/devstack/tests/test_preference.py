@@ -30,7 +30,7 @@ def _programs(root, *paths):
         (root / path).write_text("")
 
 
-POSTGRES_15 = [f"usr/lib/postgresql/15/bin/{name}" for name in ("initdb", "postgres", "pg_controldata")]
+POSTGRES_15 = [f"usr/lib/postgresql/15/bin/{name}" for name in ("initdb", "postgres")]
 
 
 def test_programs_of_the_machine_come_before_extracted_ones(tmp_path):

@@ -144,7 +144,9 @@ def _ps(arguments: argparse.Namespace) -> int:
         since = status.description.rpartition("uptime ")[2] if "uptime" in status.description else status.description
         table.add_row(status.name, status.state, str(status.pid or ""), str(known.get(status.name, "")), since)
     Console().print(table)
-    return 0 if statuses else 1
+    if not statuses:
+        print(f"The services of the stack {arguments.stack} are down: `make up` starts them.")
+    return 0
 
 
 def _facts(stack: Stack) -> dict[str, object]:

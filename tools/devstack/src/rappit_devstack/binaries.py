@@ -60,7 +60,7 @@ def _version(folder: Path) -> tuple[int, ...]:
 
 
 def _postgres(root: Path) -> dict[str, Path] | None:
-    names = ("initdb", "postgres", "pg_controldata")
+    names = ("initdb", "postgres")
     folders = sorted((root / "usr/lib/postgresql").glob("[0-9]*"), key=_version, reverse=True)
     places = [folder / "bin" for folder in folders]
     if root == SYSTEM and (on_path := shutil.which("initdb")):

@@ -139,8 +139,11 @@ class Servers:
             list(pool.map(act, [server for server in found if server is not None]))
 
     def _leftover(self, name: str) -> PrivateServer | None:
-        programs = binaries.locate(name)
-        return CLASSES[name](self._place, programs) if programs and (self.folder / name).exists() else None
+        if not (self.folder / name).exists():
+            return None
+        # A server can be stopped even when its programs have been removed meanwhile.
+        programs = binaries.locate(name) or binaries.Programs(binaries.SYSTEM, {})
+        return CLASSES[name](self._place, programs)
 
     def _start_compose(self, wanted: list[str]) -> dict[str, str] | None:
         # Compose brings up all three or none, and a stack stays with the way its data was made.

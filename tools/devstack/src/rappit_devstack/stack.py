@@ -289,10 +289,9 @@ class Stack:
         if self._has_ingress():
             nginx = binaries.ensure("nginx", say=self._say)["nginx"]
             config = self.folder / "ingress" / "nginx.conf"
-            argv = [nginx["nginx"], "-e", "stderr", "-p", str(config.parent), "-c", str(config)]
-            if os.geteuid() == 0:
-                # Its workers would become nobody, who cannot enter a folder of root's.
-                argv += ["-g", "user root;"]
+            # As root its workers would become nobody, who cannot enter a folder of root's.
+            directives = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+            argv = [nginx["nginx"], "-e", "stderr", "-p", str(config.parent), "-c", str(config), "-g", directives]
             # QUIT: requests under way are answered first.
             programs.append(Program(INGRESS, argv, nginx.environment(), stop_signal="QUIT"))
         return programs

@@ -107,8 +107,7 @@ class Supervisor:
             [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--silent", "-c", str(self._config)],
             log=log,
             record=self._record,
-            # supervisor imports pkg_resources' successor noisily on some Pythons; its warnings are not ours to show.
-            env={**base_environment(), "PYTHONWARNINGS": "ignore", MARKER: str(self.folder)},
+            env={**base_environment(), MARKER: str(self.folder)},
             cwd=self.folder,
         )
         if (
