@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 ATTEMPTS = 2
 IDLE_CONNECTION_S = 300
 
-_INSERT = """
+INSERT = """
 INSERT INTO outbox (id, organization_id, event, exchange, routing_key, message_id, content_type, headers, body, mandatory)
 VALUES ($1, $2, $3, $4, $3, $5, $6, $7, $8, true)
 ON CONFLICT (id) DO NOTHING
@@ -111,7 +111,7 @@ class Spool:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._pool.acquire() as connection:
-                    await connection.execute(_INSERT, *values)
+                    await connection.execute(INSERT, *values)
             except _LOST:
                 # A pooled connection may have died with the server it knew; a new one tells whether it is back.
                 if attempt == ATTEMPTS:

@@ -1,0 +1,85 @@
+"""Measure ourselves against limits in the same run: ``make bench``, ``make bench-quick``.
+
+Needs real servers, named in the environment; `rappit-devstack run -- python benchmarks/run.py` starts private ones.
+"""
+
+import argparse
+import sys
+
+import uvloop
+from measuring import FULL, QUICK, Effort, Outcome, compare
+from rich.console import Console
+from rich.table import Table
+from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
+from stand import Stand, open_stand
+
+LOAD_PART = 0.7
+
+console = Console(width=140)
+
+
+def say(line: str) -> None:
+    console.print(line, highlight=False)
+
+
+async def accepted(stand: Stand, effort: Effort) -> list[Outcome]:
+    say(f"[bold]{WebhooksAccepted.title}")
+    async with WebhooksAccepted(stand) as row:
+        outcome, rate = await compare(row, effort, say)
+        tails = [tail_of(await row.latencies_s(LOAD_PART * rate, effort.seconds)) for _ in range(effort.rounds)]
+    p50_ms, p99_ms = sorted(tails, key=lambda tail: tail[1] / tail[0])[len(tails) // 2]
+    tail = Outcome(
+        f"its p99 / p50 at {LOAD_PART:.0%} load",
+        f"<= {row.tail_goal:g}",
+        f"{p99_ms / p50_ms:.2f}",
+        p99_ms <= row.tail_goal * p50_ms,
+        [f"p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms at {LOAD_PART * rate:,.0f}/s"],
+    )
+    return [outcome, tail]
+
+
+async def spooled(stand: Stand, effort: Effort) -> list[Outcome]:
+    say(f"[bold]{WebhooksSpooled.title}")
+    async with WebhooksSpooled(stand) as row:
+        outcome, _ = await compare(row, effort, say)
+    return [outcome]
+
+
+ROWS = {"accept": accepted, "spool": spooled}
+
+
+def show(outcomes: list[Outcome]) -> None:
+    table = Table(title="Measured against limits of the same run", title_justify="left")
+    for column in ("what", "goal", "figure", "", "how"):
+        table.add_column(column, overflow="fold")
+    for outcome in outcomes:
+        verdict = {True: "[green]met", False: "[red]missed", None: "[yellow]skipped"}[outcome.is_met]
+        table.add_row(outcome.title, outcome.goal, outcome.figure, verdict, "\n".join(outcome.details))
+    console.print(table)
+
+
+async def measure(rows: list[str], effort: Effort) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    async with open_stand() as stand:
+        for name in rows:
+            outcomes += await ROWS[name](stand, effort)
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute or two, for the direction only")
+    parser.add_argument("--check", action="store_true", help="end with 1 when a goal is missed")
+    parser.add_argument("rows", nargs="*", help=f"which of: {', '.join(ROWS)}; all when none is named")
+    given = parser.parse_args()
+    unknown = set(given.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    outcomes = uvloop.run(measure(given.rows or list(ROWS), QUICK if given.quick else FULL))
+    show(outcomes)
+    if given.check and any(outcome.is_met is False for outcome in outcomes):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
