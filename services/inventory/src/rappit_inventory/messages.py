@@ -111,7 +111,7 @@ class DemandedLine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    sku: Annotated[str, Field(min_length=1, max_length=MAX_SKU_CHARACTERS)]
+    sku: Annotated[str, Field(min_length=1, max_length=MAX_SKU_CHARACTERS, pattern=r"^[^\x00]+$")]
     quantity: Annotated[int, Field(gt=0, le=MAX_QUANTITY)]
 
 

@@ -39,8 +39,8 @@ def test_schema_refuses_what_the_contract_does_not_name():
         jsonschema.validate({**example, "status": "sold"}, schema_of("inventory.reservation-changed.v1"))
 
 
-@pytest.mark.parametrize("path", sorted(CONTRACTS.glob("inventory.stock-arrived.v1/examples/*.json")), ids=lambda p: p.stem)
-def test_own_reader_understands_own_events(path):
-    published = StockArrived.model_validate_json(path.read_bytes())
-    read = WaitingFillable.model_validate_json(path.read_bytes())
-    assert (read.sku_ids, read.after) == (published.sku_ids, published.after)
+def test_own_reader_understands_own_events():
+    for path in CONTRACTS.glob("inventory.stock-arrived.v1/examples/*.json"):
+        published = StockArrived.model_validate_json(path.read_bytes())
+        read = WaitingFillable.model_validate_json(path.read_bytes())
+        assert (read.sku_ids, read.after) == (published.sku_ids, published.after)

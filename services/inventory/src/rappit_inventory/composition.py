@@ -1,0 +1,43 @@
+"""The service, put together."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from rappit_common.service import Runtime, StatefulService
+
+from rappit_inventory import endpoints
+from rappit_inventory.consumers import make_reservation_batcher, make_router
+from rappit_inventory.messages import COMMIT, FILL, RESERVE
+from rappit_inventory.settings import InventorySettings
+from rappit_inventory.unit import InventoryUnit
+
+MAX_IMPORT_BYTES = 210 * 1024 * 1024
+
+
+def install_api(app: FastAPI, _runtime: Runtime[InventorySettings, InventoryUnit]) -> None:
+    """Add the HTTP surface."""
+    endpoints.install(app)
+
+
+def consumer_context(runtime: Runtime[InventorySettings, InventoryUnit]) -> dict[str, Any]:
+    """Return what the consumers ask for besides ``units``."""
+    settings = runtime.settings
+    # Half of the pool at most: imports, shipments and the API need connections too.
+    running = max(1, settings.database_pool_size // 2)
+    batcher = make_reservation_batcher(runtime.units, max_orders=settings.reservation_batch_orders, max_running=running)
+    return {"reservations": batcher}
+
+
+SERVICE = StatefulService(
+    name="inventory",
+    schema="inventory",
+    module="rappit_inventory",
+    prefix="/inventory",
+    settings=InventorySettings,
+    unit=InventoryUnit,
+    install_api=install_api,
+    router=make_router,
+    subscriptions=(RESERVE, COMMIT, FILL),
+    consumer_context=consumer_context,
+    larger_bodies={"/inventory/bulk": MAX_IMPORT_BYTES},
+)

@@ -1,0 +1,83 @@
+"""What the service does when others tell it something."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from faststream import Context
+from faststream.rabbit import RabbitMessage, RabbitRouter
+from rappit_common.clock import utc_now
+from rappit_common.messaging.batching import Batcher
+from rappit_common.tracing import current_traceparent
+from rappit_common.unit_of_work import UnitsOfWork
+
+from rappit_inventory.messages import COMMIT, FILL, RESERVE, OrderDemand, ShipmentState, WaitingFillable
+from rappit_inventory.repository.demands import Waiting
+from rappit_inventory.service.reserve import OrderVersion, fill_waiting, reserve_orders
+from rappit_inventory.service.ship import ShipmentVersion, apply_shipment
+from rappit_inventory.unit import InventoryUnit
+
+OrderMessage = tuple[str, OrderVersion]
+"""A message's id and the version it carries."""
+
+Units = Annotated[UnitsOfWork[InventoryUnit], Context("units")]
+Reservations = Annotated[Batcher[UUID, OrderMessage], Context("reservations")]
+
+
+class AnonymousMessageError(ValueError):
+    """A message without an id could not be told from its duplicates."""
+
+
+def make_reservation_batcher(
+    units: UnitsOfWork[InventoryUnit], *, max_orders: int = 200, max_running: int = 4
+) -> Batcher[UUID, OrderMessage]:
+    """Return what applies the order messages of an organization many in one transaction."""
+
+    async def apply(organization_id: UUID, messages: Sequence[OrderMessage]) -> None:
+        async with units.begin(organization_id) as unit:
+            fresh = await unit.inbox.claim_many(RESERVE.queue, [message_id for message_id, _ in messages])
+            # Of a message that came twice in one batch, both copies stand here: the second version is not newer.
+            orders = [order for message_id, order in messages if message_id in fresh]
+            if orders:
+                await reserve_orders(unit, orders, now=utc_now())
+
+    return Batcher(apply, max_items=max_orders, max_running=max_running)
+
+
+def make_router() -> RabbitRouter:
+    """Return the service's subscribers."""
+    router = RabbitRouter()
+
+    @router.subscriber(RESERVE.as_faststream())
+    async def reserve_on_order_changed(event: OrderDemand, message: RabbitMessage, reservations: Reservations) -> None:  # pyright: ignore[reportUnusedFunction] - called by FastStream
+        """Reserve what the order's newest version needs; returns after the commit, so that the ack follows it."""
+        if not message.message_id:
+            raise AnonymousMessageError("a message without message_id cannot be deduplicated")
+        demand = tuple((line.sku, line.quantity) for line in event.demand)
+        order = OrderVersion(event.order_id, event.order_version, demand, current_traceparent())
+        await reservations.submit(event.organization_id, (message.message_id, order))
+
+    @router.subscriber(COMMIT.as_faststream())
+    async def commit_on_shipment_changed(event: ShipmentState, message: RabbitMessage, units: Units) -> None:  # pyright: ignore[reportUnusedFunction] - called by FastStream
+        """Take labelled parcels off the shelves, and voided ones back."""
+        async with units.begin(event.organization_id) as unit:
+            if await unit.inbox.claim(COMMIT.queue, message.message_id):
+                shipment = ShipmentVersion(
+                    event.shipment_id,
+                    event.order_id,
+                    event.shipment_version,
+                    event.status,
+                    event.warehouse_code,
+                    tuple((line.sku, line.quantity) for line in event.lines),
+                )
+                await apply_shipment(unit, shipment, now=utc_now())
+
+    @router.subscriber(FILL.as_faststream())
+    async def fill_on_stock_arrived(event: WaitingFillable, message: RabbitMessage, units: Units) -> None:  # pyright: ignore[reportUnusedFunction] - called by FastStream
+        """Serve the next step of the line of waiting orders."""
+        after = None if event.after is None else Waiting(event.after.waiting_since, event.after.order_id)
+        async with units.begin(event.organization_id) as unit:
+            if await unit.inbox.claim(FILL.queue, message.message_id):
+                await fill_waiting(unit, event.sku_ids, after, now=utc_now())
+
+    return router

@@ -1,0 +1,1 @@
+"""What is true about stock, in plain Python."""

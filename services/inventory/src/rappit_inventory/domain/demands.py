@@ -1,0 +1,214 @@
+"""What an order needs, what it holds, and how the two are brought together.
+
+A demand is settled whole or not at all: an order that cannot have all of its units holds none while it waits (what was
+shipped stays shipped), so that the end is the same whichever versions were seen on the way, and nobody's stock lies
+reserved for a parcel that cannot leave.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from rappit_inventory.domain.allocation import allocate
+from rappit_inventory.domain.stock import MovementKind, Shelves, Source
+
+MAX_NAMED = 5
+
+
+class DemandStatus(StrEnum):
+    """What became of a demand."""
+
+    NEW = "new"
+    RESERVED = "reserved"
+    BACKORDERED = "backordered"
+    ON_HOLD = "on_hold"
+    RELEASED = "released"
+
+
+WAITING = frozenset({DemandStatus.BACKORDERED, DemandStatus.ON_HOLD})
+
+
+@dataclass(slots=True)
+class DemandLine:
+    """Units of one SKU, as the order spells it; ``sku_id`` is None while the catalogue does not know it."""
+
+    sku_code: str
+    quantity: int
+    sku_id: UUID | None = None
+
+
+@dataclass(slots=True)
+class Held:
+    """Units that an order has in one warehouse: still there (reserved), or already shipped (committed)."""
+
+    reserved: int = 0
+    committed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What an order asks for of a SKU and what it could get: free units and those it held itself."""
+
+    sku_code: str
+    requested: int
+    available: int
+
+
+@dataclass(slots=True)
+class Demand:
+    """One order's demand, locked."""
+
+    order_id: UUID
+    order_version: int = 0
+    reservation_version: int = 0
+    status: DemandStatus = DemandStatus.NEW
+    waiting_since: datetime | None = None
+    lines: list[DemandLine] = field(default_factory=list[DemandLine])
+    held: dict[tuple[UUID, UUID], Held] = field(default_factory=dict[tuple[UUID, UUID], Held])
+    shortages: list[Shortage] = field(default_factory=list[Shortage])
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether arriving stock concerns this order."""
+        return self.status in WAITING
+
+    @property
+    def unknown_skus(self) -> list[str]:
+        """The codes that the catalogue does not know."""
+        return [line.sku_code for line in self.lines if line.sku_id is None]
+
+    def accept(self, version: int, lines: Iterable[DemandLine]) -> bool:
+        """Take a version's lines; returns False, with nothing changed, when it is not newer than the last."""
+        if version <= self.order_version:
+            return False
+        self.order_version = version
+        self.lines = aggregated(lines)
+        return True
+
+    def reserved(self, sku_id: UUID) -> int:
+        """Return the units of a SKU that lie reserved for this order."""
+        return sum(held.reserved for (held_sku, _), held in self.held.items() if held_sku == sku_id)
+
+    def wanted(self) -> dict[UUID, int]:
+        """Return the units by known SKU that should lie reserved: what is asked for and was not shipped yet."""
+        asked: dict[UUID, int] = {}
+        for line in self.lines:
+            if line.sku_id is not None:
+                asked[line.sku_id] = asked.get(line.sku_id, 0) + line.quantity
+        for (sku_id, _), held in self.held.items():
+            if sku_id in asked:
+                asked[sku_id] = max(0, asked[sku_id] - held.committed)
+        return asked
+
+    def code_of(self, sku_id: UUID) -> str:
+        """Return how the order spells a SKU it has a line for."""
+        return next((line.sku_code for line in self.lines if line.sku_id == sku_id), str(sku_id))
+
+    def message(self) -> str | None:
+        """Return why the order waits, for a person, or None when it does not."""
+        if self.status is DemandStatus.ON_HOLD:
+            codes = self.unknown_skus
+            noun, it = ("SKU", "it") if len(codes) == 1 else ("SKUs", "them")
+            return f"Unknown {noun} {_listed(codes, ', ')}: add {it} to the catalogue, or change the order."
+        if self.status is DemandStatus.BACKORDERED:
+            parts = [f"SKU {s.sku_code} needs {s.requested}, {s.available} available" for s in self.shortages]
+            return f"Insufficient stock: {_listed(parts, '; ')}."
+        return None
+
+
+def _listed(parts: list[str], separator: str) -> str:
+    more = len(parts) - MAX_NAMED
+    return separator.join(parts[:MAX_NAMED]) + (f"{separator}and {more} more" if more > 0 else "")
+
+
+def aggregated(lines: Iterable[DemandLine]) -> list[DemandLine]:
+    """Return one line for each spelling: the same SKU on two lines is one demand."""
+    merged: dict[str, DemandLine] = {}
+    for line in lines:
+        known = merged.setdefault(line.sku_code, DemandLine(line.sku_code, 0, line.sku_id))
+        known.quantity += line.quantity
+    return list(merged.values())
+
+
+def settle(demand: Demand, shelves: Shelves, source: Source, *, now: datetime) -> bool:
+    """Bring what an order holds in line with what it needs, as far as the shelves allow.
+
+    What it already holds stays where it lies: only the difference is reserved or released. Idempotent.
+
+    Args:
+        demand: The order's demand, its lines resolved against the catalogue; changed in place.
+        shelves: The locked levels of every SKU that it names or holds; changed in place.
+        source: What the ledger says.
+        now: When it began to wait, if it begins now. Give each order of a batch its own, rising.
+
+    Returns:
+        Whether the answer to the order is another than before.
+    """
+    before = (demand.status, demand.unknown_skus if demand.is_waiting else [], _places(demand))
+    wanted = demand.wanted()
+    demand.shortages = []
+    if demand.unknown_skus:
+        _release_all(demand, shelves, source)
+        demand.status = DemandStatus.ON_HOLD
+    elif not demand.lines:
+        _release_all(demand, shelves, source)
+        demand.status = DemandStatus.RELEASED
+    elif short := _shortages(demand, wanted, shelves):
+        demand.shortages = short
+        _release_all(demand, shelves, source)
+        demand.status = DemandStatus.BACKORDERED
+    else:
+        _release_surplus(demand, wanted, shelves, source)
+        _reserve_difference(demand, wanted, shelves, source)
+        demand.status = DemandStatus.RESERVED
+    demand.waiting_since = (demand.waiting_since or now) if demand.is_waiting else None
+    return before != (demand.status, demand.unknown_skus if demand.is_waiting else [], _places(demand))
+
+
+def _places(demand: Demand) -> dict[tuple[UUID, UUID], int]:
+    places = {key: held.reserved + held.committed for key, held in demand.held.items()}
+    return {key: quantity for key, quantity in places.items() if quantity}
+
+
+def _shortages(demand: Demand, wanted: dict[UUID, int], shelves: Shelves) -> list[Shortage]:
+    short: list[Shortage] = []
+    for sku_id, quantity in wanted.items():
+        available = shelves.available(sku_id) + demand.reserved(sku_id)
+        if available < quantity:
+            short.append(Shortage(demand.code_of(sku_id), quantity, available))
+    return short
+
+
+def _release(demand: Demand, key: tuple[UUID, UUID], quantity: int, shelves: Shelves, source: Source) -> None:
+    if quantity:
+        shelves.move(*key, MovementKind.RELEASE, source, reserved=-quantity)
+        demand.held[key].reserved -= quantity
+
+
+def _release_all(demand: Demand, shelves: Shelves, source: Source) -> None:
+    for key in sorted(demand.held):
+        _release(demand, key, demand.held[key].reserved, shelves, source)
+
+
+def _release_surplus(demand: Demand, wanted: dict[UUID, int], shelves: Shelves, source: Source) -> None:
+    for sku_id in sorted({key[0] for key in demand.held}):
+        surplus = demand.reserved(sku_id) - wanted.get(sku_id, 0)
+        # The warehouse that ships last gives back first.
+        for level in reversed(shelves.of_sku(sku_id)):
+            key = (sku_id, level.warehouse_id)
+            if surplus > 0 and key in demand.held:
+                given = min(surplus, demand.held[key].reserved)
+                _release(demand, key, given, shelves, source)
+                surplus -= given
+
+
+def _reserve_difference(demand: Demand, wanted: dict[UUID, int], shelves: Shelves, source: Source) -> None:
+    needs = {sku_id: quantity - demand.reserved(sku_id) for sku_id, quantity in wanted.items()}
+    needs = {sku_id: quantity for sku_id, quantity in needs.items() if quantity > 0}
+    holding = {key[1] for key, held in demand.held.items() if held.reserved}
+    # Never None: each SKU was found sufficient before anything was released.
+    for key, quantity in (allocate(needs, shelves, holding) or {}).items():
+        shelves.move(*key, MovementKind.RESERVE, source, reserved=quantity)
+        demand.held.setdefault(key, Held()).reserved += quantity

@@ -1,0 +1,210 @@
+"""The tables. Every key begins with the organization, so that a tenant's rows lie together and can be moved apart.
+
+Levels, allocations and the ledger name SKUs and warehouses without foreign keys: checking one locks and rewrites the
+SKU's row for every row written, which would double the time of a first import. Nothing dangles all the same, since the
+database refuses to delete a SKU or a warehouse, whoever asks.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from rappit_common.database.base import NAMING, Base, TenantScoped
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+class InventoryBase(Base):
+    """Base of this service's tables."""
+
+    __abstract__ = True
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Warehouse(TenantScoped, InventoryBase):
+    """A place where stock lies. The lowest ``priority`` ships first."""
+
+    __tablename__ = "warehouses"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "id"),
+        Index("uq_warehouses_code", "organization_id", text("lower(code)"), unique=True),
+        CheckConstraint("priority >= 0", name="priority_not_negative"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid)
+    code: Mapped[str] = mapped_column(String(50))
+    name: Mapped[str] = mapped_column(String(200))
+    priority: Mapped[int] = mapped_column(Integer)
+    country_code: Mapped[str | None] = mapped_column(String(2))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class Sku(TenantScoped, InventoryBase):
+    """A thing that is stocked. Its code keeps its case and is unique without it."""
+
+    __tablename__ = "skus"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "id"),
+        Index("uq_skus_code", "organization_id", text("lower(code)"), unique=True),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid)
+    code: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(500))
+    barcode: Mapped[str | None] = mapped_column(String(50))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class InventoryLevel(TenantScoped, InventoryBase):
+    """The only truth about how much of a SKU lies in a warehouse, and how much of it is promised."""
+
+    __tablename__ = "inventory_levels"
+    __table_args__ = (
+        # In the order in which rows are locked (repository/locks.py).
+        PrimaryKeyConstraint("organization_id", "sku_id", "warehouse_id"),
+        Index("ix_inventory_levels_warehouse", "organization_id", "warehouse_id", "sku_id"),
+        CheckConstraint("quantity_total >= 0", name="total_not_negative"),
+        CheckConstraint("quantity_reserved >= 0", name="reserved_not_negative"),
+        CheckConstraint("quantity_available >= 0", name="available_not_negative"),
+        CheckConstraint("quantity_available = quantity_total - quantity_reserved", name="available_is_the_difference"),
+    )
+
+    sku_id: Mapped[UUID] = mapped_column(Uuid)
+    warehouse_id: Mapped[UUID] = mapped_column(Uuid)
+    quantity_total: Mapped[int] = mapped_column(BigInteger)
+    quantity_reserved: Mapped[int] = mapped_column(BigInteger)
+    quantity_available: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class DemandRow(TenantScoped, InventoryBase):
+    """What an order needs as of its newest version, and what it was answered."""
+
+    __tablename__ = "demands"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "order_id"),
+        CheckConstraint("status IN ('new', 'reserved', 'backordered', 'on_hold', 'released')", name="status_known"),
+        CheckConstraint("(waiting_since IS NOT NULL) = (status IN ('backordered', 'on_hold'))", name="waits_or_not"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(Uuid)
+    order_version: Mapped[int] = mapped_column(BigInteger)
+    reservation_version: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(String(20))
+    shortages: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class DemandLineRow(TenantScoped, InventoryBase):
+    """One SKU of an order, as the order spells it; ``sku_id`` is null while the catalogue does not know it.
+
+    While the order waits, ``waiting_since`` is set and ``quantity_open`` says what still has to be found on the
+    shelves: the line of waiting orders of a SKU is an index, not a scan.
+    """
+
+    __tablename__ = "demand_lines"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "order_id", "sku_code"),
+        CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint("quantity_open >= 0", name="open_not_negative"),
+        Index(
+            "ix_demand_lines_waiting",
+            "organization_id",
+            "sku_id",
+            "waiting_since",
+            "order_id",
+            postgresql_include=["quantity_open"],
+            postgresql_where=text("waiting_since IS NOT NULL"),
+        ),
+        Index(
+            "ix_demand_lines_unknown",
+            "organization_id",
+            text("lower(sku_code)"),
+            "waiting_since",
+            "order_id",
+            postgresql_where=text("sku_id IS NULL"),
+        ),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(Uuid)
+    sku_code: Mapped[str] = mapped_column(String(200))
+    sku_id: Mapped[UUID | None] = mapped_column(Uuid)
+    quantity: Mapped[int] = mapped_column(BigInteger)
+    quantity_open: Mapped[int] = mapped_column(BigInteger)
+    waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class AllocationRow(TenantScoped, InventoryBase):
+    """Units of a warehouse that an order holds (reserved) or has had shipped (committed)."""
+
+    __tablename__ = "allocations"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "order_id", "sku_id", "warehouse_id"),
+        CheckConstraint("quantity_reserved >= 0", name="reserved_not_negative"),
+        CheckConstraint("quantity_committed >= 0", name="committed_not_negative"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(Uuid)
+    sku_id: Mapped[UUID] = mapped_column(Uuid)
+    warehouse_id: Mapped[UUID] = mapped_column(Uuid)
+    quantity_reserved: Mapped[int] = mapped_column(BigInteger)
+    quantity_committed: Mapped[int] = mapped_column(BigInteger)
+
+
+class AppliedShipment(TenantScoped, InventoryBase):
+    """The newest version of a shipment that was applied, and what it took from where, for a void."""
+
+    __tablename__ = "applied_shipments"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "shipment_id"),
+        Index("ix_applied_shipments_order", "organization_id", "order_id"),
+    )
+
+    shipment_id: Mapped[UUID] = mapped_column(Uuid)
+    order_id: Mapped[UUID] = mapped_column(Uuid)
+    shipment_version: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(String(20))
+    taken: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class LedgerRow(TenantScoped, InventoryBase):
+    """One change of one level: who, why, before and after, by which document. Never changed, never removed."""
+
+    __tablename__ = "stock_ledger"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "id"),
+        Index("ix_stock_ledger_level", "organization_id", "sku_id", "warehouse_id", "id"),
+        Index("ix_stock_ledger_source", "organization_id", "source_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    sku_id: Mapped[UUID] = mapped_column(Uuid)
+    warehouse_id: Mapped[UUID] = mapped_column(Uuid)
+    kind: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str | None] = mapped_column(Text)
+    source_type: Mapped[str] = mapped_column(String(20))
+    source_id: Mapped[UUID] = mapped_column(Uuid)
+    total_before: Mapped[int] = mapped_column(BigInteger)
+    total_after: Mapped[int] = mapped_column(BigInteger)
+    reserved_before: Mapped[int] = mapped_column(BigInteger)
+    reserved_after: Mapped[int] = mapped_column(BigInteger)
+    trace_id: Mapped[str | None] = mapped_column(String(32))

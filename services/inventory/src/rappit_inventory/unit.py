@@ -1,0 +1,46 @@
+"""This service's unit of work."""
+
+from functools import cached_property
+
+from rappit_common.unit_of_work import UnitOfWork
+
+from rappit_inventory.repository.catalogue import CatalogueRepository
+from rappit_inventory.repository.demands import DemandRepository
+from rappit_inventory.repository.imports import ImportRepository
+from rappit_inventory.repository.levels import LevelRepository
+from rappit_inventory.repository.locks import Locks
+from rappit_inventory.repository.shipments import ShipmentRepository
+
+
+class InventoryUnit(UnitOfWork):
+    """A transaction on one organization's stock."""
+
+    @cached_property
+    def locks(self) -> Locks:
+        """The catalogue lock."""
+        return Locks(self.session, self.organization_id)
+
+    @cached_property
+    def catalogue(self) -> CatalogueRepository:
+        """SKUs and warehouses."""
+        return CatalogueRepository(self.session, self.organization_id)
+
+    @cached_property
+    def levels(self) -> LevelRepository:
+        """Levels and the ledger."""
+        return LevelRepository(self.session, self.organization_id)
+
+    @cached_property
+    def demands(self) -> DemandRepository:
+        """Demands of orders."""
+        return DemandRepository(self.session, self.organization_id)
+
+    @cached_property
+    def shipments(self) -> ShipmentRepository:
+        """Applied shipments."""
+        return ShipmentRepository(self.session, self.organization_id)
+
+    @cached_property
+    def imports(self) -> ImportRepository:
+        """Set-based imports of levels."""
+        return ImportRepository(self.session, self.organization_id)
