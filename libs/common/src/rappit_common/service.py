@@ -139,11 +139,12 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
         limits=limits,
     )
-    _watch_stores(runtime, role, needs_both=service.needs_both_stores, relays=runs_relay)
+    consumes = role in {"serve", "worker"} and service.router is not None
+    _watch_stores(runtime, role, needs_both=service.needs_both_stores, uses_broker=runs_relay or consumes)
     parts: list[Part] = []
     if runs_relay:
         parts.append(relay)
-    if role in {"serve", "worker"} and service.router is not None:
+    if consumes and service.router is not None:
         parts += _consuming_parts(service, runtime, service.router())
     for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
         parts += service.parts(runtime, own_role)
@@ -177,13 +178,13 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
     return service.wrap(wrap_app(app, settings, service.larger_bodies), runtime)
 
 
-def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, relays: bool) -> None:
+def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, uses_broker: bool) -> None:
     database, publisher = runtime.database, runtime.publisher
     if not needs_both and role in {"serve", "api"}:
         runtime.readiness.add_either("database_or_broker", lambda: publisher.is_connected, database.ping)
         return
     runtime.readiness.add("database", database.ping)
-    if relays:
+    if uses_broker:
         runtime.readiness.add_flag("broker", lambda: publisher.is_connected)
 
 

@@ -14,7 +14,7 @@ from rappit_common.messaging.publisher import Publisher
 from rappit_common.messaging.relay import Relay
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Role
-from rappit_sample.service import NoteWritten
+from rappit_sample.service import ECHO, NoteWritten
 from sqlalchemy import insert, select, text
 
 pytestmark = pytest.mark.server
@@ -131,3 +131,41 @@ async def test_audit_log_refuses_change_even_to_the_runtime_role(sample):
     async with sample.runtime.database.engine.connect() as connection:
         with pytest.raises(Exception, match="append-only"):
             await connection.execute(text("UPDATE audit_log SET actor = 'someone else'"))
+
+
+async def test_poison_that_no_table_could_hold_as_it_is_is_kept_all_the_same(sample):
+    connection = await aio_pika.connect(sample.settings.rabbitmq_url.get_secret_value())
+    async with connection:
+        channel = await connection.channel()
+        message = aio_pika.Message(
+            b"\x00\x00",
+            message_id=f"{new_id()}" + "x" * 210,
+            content_type="application/json",
+            type="t" * 250,
+            headers={"rappit-attempt": "many", "note": "\x00", "ratio": float("inf")},
+        )
+        await channel.default_exchange.publish(message, ECHO.queue)
+
+    async def kept():
+        headers = sample.headers(None, Role.OPERATOR)
+        items = (await sample.http.get("/sample/ops/dead-letters", headers=headers)).json()["items"]
+        return next((item for item in items if item["event"] == "t" * 200), None)
+
+    letter = await eventually(kept, what="the dead letter")
+    assert letter["attempts"] == 1
+    assert len(letter["message_id"]) == 64
+
+
+async def test_a_row_whose_headers_cannot_travel_waits_without_holding_up_the_others(sample):
+    organization_id = new_id()
+    broken = outbox_row(NoteWritten(organization_id=organization_id, text="broken"))
+    broken |= {"headers": {"number": 2**70}}
+    fine = outbox_row(NoteWritten(organization_id=organization_id, text="fine"))
+    async with sample.runtime.database.engine.begin() as connection:
+        await connection.execute(insert(tables.outbox), [broken, fine])
+
+    async def echoed():
+        notes = await sample.http.get("/sample/notes", headers=sample.headers(organization_id))
+        return notes.json() == ["echo of fine"]
+
+    await eventually(echoed)

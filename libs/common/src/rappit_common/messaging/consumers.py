@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import aio_pika
-from aio_pika.exceptions import AMQPError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitRouter
 from pydantic import SecretStr
 
 from rappit_common.logs import get_logger
-from rappit_common.messaging.publisher import CONNECT_TIMEOUT_S, RECONNECT_S
+from rappit_common.messaging.publisher import BROKER_ERRORS, CONNECT_TIMEOUT_S, RECONNECT_S
 from rappit_common.messaging.retry import RetryPolicy, make_retry_middleware
 from rappit_common.messaging.topology import Subscription, declare_topology
 
@@ -73,7 +72,7 @@ class Consumers:
             try:
                 await self._declare()
                 await self.broker.start()
-            except (AMQPError, OSError, TimeoutError) as error:
+            except BROKER_ERRORS as error:
                 _log.warning("broker_away", connection=f"{self._service}-consumers", error=str(error))
                 await asyncio.sleep(RECONNECT_S)
                 continue

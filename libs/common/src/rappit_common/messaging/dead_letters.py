@@ -1,17 +1,14 @@
 """Dead letters: drained from the broker into the owner's table, listed, and sent back to where they failed."""
 
 import asyncio
-import base64
 import functools
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError
 from pydantic import SecretStr
 from sqlalchemy import Row, and_, case, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -29,14 +26,20 @@ from rappit_common.messaging.events import (
     HEADER_ERROR_TYPE,
     HEADER_ORGANIZATION,
 )
+from rappit_common.messaging.headers import json_safe, storable
 from rappit_common.messaging.outbox import Outbox
-from rappit_common.messaging.publisher import CONNECT_TIMEOUT_S, RECONNECT_S
+from rappit_common.messaging.publisher import BROKER_ERRORS, RECONNECT_S, connect_robust
 from rappit_common.messaging.topology import Subscription, declare_topology
 from rappit_common.tracing import TRACEPARENT
 
 PREFETCH = 50
 PAUSE_S = 1.0
+# RabbitMQ closes a consumer that keeps a message unacknowledged for 30 minutes.
+KEEP_TRYING_S = 20 * 60
+MAX_NAME_CHARACTERS = 200
 TRACEPARENT_PARTS = 4
+TRACE_ID_CHARACTERS = 32
+DELIVERY_LIMIT_REACHED = "the broker gave up: the consumer died too often while it held this message"
 
 _log = get_logger()
 _columns = tables.dead_letters.c
@@ -54,21 +57,6 @@ class DeadLetterNotDeadError(ConflictError):
     code = "dead_letter_not_dead"
 
 
-def json_safe(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return message headers in a form JSON can hold; what it cannot is written as text."""
-    return {key: _json_safe(value) for key, value in headers.items()}
-
-
-def _json_safe(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, list):
-        return [_json_safe(part) for part in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return json_safe(cast("dict[str, Any]", value))
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
 def _organization(headers: Mapping[str, Any]) -> UUID | None:
     try:
         return UUID(str(headers.get(HEADER_ORGANIZATION)))
@@ -78,7 +66,7 @@ def _organization(headers: Mapping[str, Any]) -> UUID | None:
 
 def _trace_id(headers: Mapping[str, Any]) -> str | None:
     parts = str(headers.get(TRACEPARENT, "")).split("-")
-    return parts[1] if len(parts) == TRACEPARENT_PARTS else None
+    return parts[1] if len(parts) == TRACEPARENT_PARTS and len(parts[1]) == TRACE_ID_CHARACTERS else None
 
 
 def dead_letter_row(queue: str, message: AbstractIncomingMessage, *, now: datetime) -> dict[str, Any]:
@@ -88,21 +76,24 @@ def dead_letter_row(queue: str, message: AbstractIncomingMessage, *, now: dateti
     known by its body.
     """
     headers = json_safe(message.headers)
+    message_id = storable(message.message_id or "")
+    if not 0 < len(message_id) <= MAX_NAME_CHARACTERS:
+        message_id = hashlib.sha256(message_id.encode() + message.body).hexdigest()
+    attempts = headers.pop(HEADER_ATTEMPT, 1)
     errors = {name: headers.pop(name, None) for name in (HEADER_ERROR_TYPE, HEADER_ERROR_MESSAGE, HEADER_ERROR_STACK)}
     return {
         "id": new_id(),
         "queue": queue,
-        "message_id": message.message_id or hashlib.sha256(message.body).hexdigest(),
-        "event": message.type or "",
+        "message_id": message_id,
+        "event": storable(message.type or "")[:MAX_NAME_CHARACTERS],
         "organization_id": _organization(headers),
-        "content_type": message.content_type or "application/octet-stream",
+        "content_type": storable(message.content_type or "application/octet-stream")[:MAX_NAME_CHARACTERS],
         "headers": headers,
         "body": message.body,
-        "error_type": errors[HEADER_ERROR_TYPE] or "delivery_limit",
-        "error_message": errors[HEADER_ERROR_MESSAGE]
-        or "the broker gave up: the consumer died too often while it held this message",
-        "error_stack": errors[HEADER_ERROR_STACK] or "",
-        "attempts": int(headers.pop(HEADER_ATTEMPT, 1)),
+        "error_type": str(errors[HEADER_ERROR_TYPE] or "delivery_limit")[:MAX_NAME_CHARACTERS],
+        "error_message": str(errors[HEADER_ERROR_MESSAGE] or DELIVERY_LIMIT_REACHED),
+        "error_stack": str(errors[HEADER_ERROR_STACK] or ""),
+        "attempts": attempts if isinstance(attempts, int) else 1,
         "trace_id": _trace_id(headers),
         "first_failed_at": now,
         "last_failed_at": now,
@@ -142,55 +133,51 @@ class DeadLetterDrain:
         self._starting = asyncio.create_task(self._start(), name="dead-letter-drain")
 
     async def _start(self) -> None:
+        name = f"{self._service}-dead-letters"
         while True:
+            connection: AbstractRobustConnection | None = None
             try:
-                connection = await aio_pika.connect_robust(
-                    self._url.get_secret_value(),
-                    timeout=CONNECT_TIMEOUT_S,
-                    reconnect_interval=RECONNECT_S,
-                    client_properties={"connection_name": f"{self._service}-dead-letters"},
-                )
+                connection = await connect_robust(self._url, name)
                 channel = await connection.channel()
                 await channel.set_qos(prefetch_count=PREFETCH)
                 await declare_topology(channel, self._service, self._subscriptions, self._retry_delays_s)
                 for subscription in self._subscriptions:
                     queue = await channel.get_queue(subscription.dead_letter_queue, ensure=False)
                     await queue.consume(functools.partial(self._keep, subscription.queue))
-            except (AMQPError, OSError, TimeoutError) as error:
-                _log.warning("broker_away", connection=f"{self._service}-dead-letters", error=str(error))
+            except BROKER_ERRORS as error:
+                _log.warning("broker_away", connection=name, error=str(error))
+                if connection is not None:
+                    await connection.close()
                 await asyncio.sleep(RECONNECT_S)
                 continue
             self._connection = connection
             return
 
     async def _keep(self, queue: str, message: AbstractIncomingMessage) -> None:
-        try:
-            row = dead_letter_row(queue, message, now=utc_now())
-            fresh = insert(tables.dead_letters).values(row)
-            again = {
-                name: fresh.excluded[name]
-                for name in (
-                    "headers",
-                    "body",
-                    "error_type",
-                    "error_message",
-                    "error_stack",
-                    "attempts",
-                    "last_failed_at",
-                )
-            }
-            statement = fresh.on_conflict_do_update(
-                index_elements=["queue", "message_id"],
-                set_={**again, "status": "dead", "requeue_outbox_id": None, "failures": _columns.failures + 1},
-            )
-            async with self._database.engine.begin() as connection:
-                await connection.execute(statement)
-        except Exception as error:  # noqa: BLE001 - the message stays in the broker and comes again
-            _log.warning("dead_letter_not_kept", queue=queue, error=repr(error))
-            await asyncio.sleep(PAUSE_S)
-            await message.nack(requeue=True)
-            return
-        await message.ack()
+        row = dead_letter_row(queue, message, now=utc_now())
+        fresh = insert(tables.dead_letters).values(row)
+        again = {
+            name: fresh.excluded[name]
+            for name in ("headers", "body", "error_type", "error_message", "error_stack", "attempts", "last_failed_at")
+        }
+        statement = fresh.on_conflict_do_update(
+            index_elements=["queue", "message_id"],
+            set_={**again, "status": "dead", "requeue_outbox_id": None, "failures": _columns.failures + 1},
+        )
+        deadline = asyncio.get_running_loop().time() + KEEP_TRYING_S
+        while True:
+            try:
+                async with self._database.engine.begin() as connection:
+                    await connection.execute(statement)
+            except Exception as error:  # noqa: BLE001 - whatever happened, this letter must not be lost
+                _log.warning("dead_letter_not_kept", queue=queue, message_id=row["message_id"], error=repr(error))
+                await asyncio.sleep(PAUSE_S)
+                if asyncio.get_running_loop().time() > deadline:
+                    await message.nack(requeue=True)
+                    return
+            else:
+                await message.ack()
+                return
 
     async def stop(self) -> None:
         """Stop; what is in hand and not committed goes back to the broker."""

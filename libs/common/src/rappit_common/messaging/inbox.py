@@ -5,7 +5,14 @@ from collections.abc import Iterable
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from rappit_common.errors import InvalidError
 from rappit_common.messaging import tables
+
+
+class UnidentifiedMessageError(InvalidError):
+    """A message has no id."""
+
+    code = "unidentified_message"
 
 
 class Inbox:
@@ -20,10 +27,10 @@ class Inbox:
         A second delivery at the same time waits here for the first to commit or roll back.
 
         Raises:
-            ValueError: The message has no id, so that its duplicates could not be told apart.
+            UnidentifiedMessageError: The message has no id, so that its duplicates could not be told apart.
         """
         if not message_id:
-            raise ValueError("a message without message_id cannot be deduplicated: publish it through an outbox")
+            raise UnidentifiedMessageError("a message without an id cannot be deduplicated: publish it by an outbox")
         return message_id in await self.claim_many(consumer, [message_id])
 
     async def claim_many(self, consumer: str, message_ids: Iterable[str]) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractExchange, AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from pydantic import SecretStr
 
@@ -16,6 +16,9 @@ from rappit_common.messaging.events import EVENTS_EXCHANGE
 RECONNECT_S = 1.0
 CONNECT_TIMEOUT_S = 5.0
 HEARTBEAT_S = 10
+
+# aio-pika raises RuntimeError for a channel that is being reopened.
+BROKER_ERRORS = (DeliveryError, AMQPError, OSError, TimeoutError, RuntimeError)
 
 _log = get_logger()
 
@@ -32,6 +35,21 @@ class UnroutableError(BrokerAwayError):
     code = "unroutable"
 
 
+async def connect_robust(url: SecretStr, name: str) -> AbstractRobustConnection:
+    """Return a connection that comes back by itself; ``name`` is shown in the broker's list.
+
+    Raises:
+        One of BROKER_ERRORS: The broker is not there, or does not let us in.
+    """
+    return await aio_pika.connect_robust(
+        url.get_secret_value(),
+        timeout=CONNECT_TIMEOUT_S,
+        reconnect_interval=RECONNECT_S,
+        heartbeat=HEARTBEAT_S,
+        client_properties={"connection_name": name},
+    )
+
+
 class Publisher:
     """Publishes with confirms. Connects in the background and again whenever the broker comes back.
 
@@ -46,7 +64,7 @@ class Publisher:
         self._timeout_s = timeout_s
         self._name = name
         self._connection: AbstractRobustConnection | None = None
-        self._channel: AbstractRobustChannel | None = None
+        self._channel: AbstractChannel | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
         self._connecting: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
@@ -77,21 +95,20 @@ class Publisher:
     async def _connect(self) -> None:
         while True:
             try:
-                connection = await aio_pika.connect_robust(
-                    self._url.get_secret_value(),
-                    timeout=CONNECT_TIMEOUT_S,
-                    reconnect_interval=RECONNECT_S,
-                    heartbeat=HEARTBEAT_S,
-                    client_properties={"connection_name": self._name},
-                )
-            except (AMQPError, OSError, TimeoutError) as error:
+                connection = await connect_robust(self._url, self._name)
+            except BROKER_ERRORS as error:
                 _log.warning("broker_away", connection=self._name, error=str(error))
                 await asyncio.sleep(RECONNECT_S)
                 continue
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            assert isinstance(channel, aio_pika.RobustChannel)  # noqa: S101 - what a robust connection makes
-            # Declared here too, so that publishing never depends on which service started first.
-            await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            try:
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                # Declared here too, so that publishing never depends on which service started first.
+                await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            except BROKER_ERRORS as error:
+                _log.warning("broker_away", connection=self._name, error=str(error))
+                await connection.close()
+                await asyncio.sleep(RECONNECT_S)
+                continue
             self._connection, self._channel = connection, channel
             self._connected.set()
             _log.info("broker_connected", connection=self._name)
@@ -143,8 +160,7 @@ class Publisher:
                 await target.publish(message, routing_key, mandatory=mandatory)
         except PublishError as error:
             raise UnroutableError(f"no queue is bound for {routing_key}: is its consumer deployed?") from error
-        except (DeliveryError, AMQPError, OSError, TimeoutError, RuntimeError) as error:
-            # aio-pika raises RuntimeError for a channel that is being reopened.
+        except BROKER_ERRORS as error:
             raise BrokerAwayError(f"the message broker did not confirm: {error or type(error).__name__}") from error
 
     async def close(self) -> None:

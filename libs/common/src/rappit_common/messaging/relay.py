@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rappit_common.database.engine import Database
 from rappit_common.logs import get_logger
 from rappit_common.messaging import tables
-from rappit_common.messaging.publisher import BrokerAwayError, Publisher
+from rappit_common.messaging.publisher import BrokerAwayError, Publisher, UnroutableError
 
 MAX_BACKOFF_S = 60
 KEEP_SENT = timedelta(days=1)
@@ -34,6 +34,7 @@ _outbox = tables.outbox.c
 class _Failure:
     row_id: Any
     error: str
+    broker_away: bool
 
 
 class Relay:
@@ -90,7 +91,7 @@ class Relay:
         """Publish one batch. Returns how many rows were taken.
 
         Raises:
-            BrokerAwayError: There is no connection; no row was touched.
+            BrokerAwayError: There is no connection, or some publishes were not confirmed; those rows stay as they were.
         """
         if not self._publisher.is_connected:
             raise BrokerAwayError("the message broker is away")
@@ -107,8 +108,12 @@ class Relay:
                 await connection.execute(
                     update(tables.outbox).where(_outbox.id.in_(sent)).values(sent_at=func.clock_timestamp())
                 )
-            if failures:
-                await self._postpone(connection, failures)
+            refused = [failure for failure in failures if not failure.broker_away]
+            if refused:
+                await self._postpone(connection, refused)
+        if len(refused) < len(failures):
+            # These rows are as they were: it is the broker that has to be waited for, not they.
+            raise BrokerAwayError(f"the message broker did not confirm {len(failures) - len(refused)} rows")
         return len(rows)
 
     async def _take(self, connection: AsyncConnection) -> list[Row[Any]]:
@@ -133,8 +138,12 @@ class Relay:
                 headers=row.headers,
                 mandatory=row.mandatory,
             )
+        except UnroutableError as error:
+            return _Failure(row.id, error.message, broker_away=False)
         except BrokerAwayError as error:
-            return _Failure(row.id, error.message)
+            return _Failure(row.id, error.message, broker_away=True)
+        except Exception as error:  # noqa: BLE001 - a row that cannot be published for a reason of its own holds up nobody
+            return _Failure(row.id, repr(error), broker_away=False)
         return None
 
     async def _postpone(self, connection: AsyncConnection, failures: list[_Failure]) -> None:

@@ -9,6 +9,7 @@ leaves a duplicate, which the inbox absorbs, and never a gap.
 """
 
 import asyncio
+import json
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from rappit_common.messaging.events import (
     HEADER_ERROR_TYPE,
     HEADER_ORGANIZATION,
 )
+from rappit_common.messaging.headers import json_safe
 from rappit_common.messaging.publisher import BrokerAwayError, Publisher
 from rappit_common.messaging.topology import delay_name
 from rappit_common.tracing import TRACEPARENT, continued_span
@@ -96,7 +98,7 @@ class RetryPolicy:
         """Tell whether trying again cannot help."""
         if isinstance(error, UnavailableError):
             return False
-        return isinstance(error, RappitError | ValidationError | UnicodeDecodeError | ValueError)
+        return isinstance(error, RappitError | ValidationError | UnicodeDecodeError | json.JSONDecodeError)
 
 
 def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]:
@@ -108,7 +110,7 @@ def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]
         ) -> Any:
             headers = msg.headers
             queue = _queue_of(self.context)
-            attempt = int(headers.get(HEADER_ATTEMPT, 1))
+            attempt = _attempt_of(headers)
             fields = {
                 "queue": queue,
                 "message_id": msg.message_id,
@@ -124,6 +126,11 @@ def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]
 
 def _queue_of(context: Any) -> str:
     return str(context.get_local("log_context", {}).get("queue", "unknown"))
+
+
+def _attempt_of(headers: dict[str, Any]) -> int:
+    value = headers.get(HEADER_ATTEMPT, 1)
+    return value if isinstance(value, int) and value >= 1 else 1
 
 
 def _trace_headers(headers: dict[str, Any]) -> dict[str, str]:
@@ -155,7 +162,7 @@ async def _attempt(
 async def _set_aside(policy: RetryPolicy, msg: StreamMessage[Any], queue: str, attempt: int, error: Exception) -> None:
     poison = policy.is_poison(error)
     last = attempt > len(policy.delays_s)
-    headers = {k: v for k, v in msg.headers.items() if not k.startswith(_OF_ONE_DELIVERY)}
+    headers = json_safe({k: v for k, v in msg.headers.items() if not k.startswith(_OF_ONE_DELIVERY)})
     if poison or last:
         exchange, routing_key = DEAD_LETTERS_EXCHANGE, queue
         headers |= {HEADER_ATTEMPT: attempt, **_error_headers(error)}

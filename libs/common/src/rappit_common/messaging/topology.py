@@ -18,6 +18,7 @@ from rappit_common.messaging.events import DEAD_LETTERS_EXCHANGE, EVENTS_EXCHANG
 # A backstop against a message that kills its consumer: our own attempts are counted in a header (ADR 0004). Not lower:
 # with a small limit healthy messages die of their neighbours' crashes.
 DELIVERY_LIMIT = 20
+NO_DELIVERY_LIMIT = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,11 @@ async def declare_topology(
         await delay.bind(waiting)
     for subscription in subscriptions:
         dead_letters = await channel.declare_queue(
-            subscription.dead_letter_queue, durable=True, arguments={"x-queue-type": "quorum"}
+            subscription.dead_letter_queue,
+            durable=True,
+            # RabbitMQ 4 drops a message at its 20th return unless told otherwise, and here nothing may be dropped; its
+            # word for "no limit", -1, means "at once" to 3.10.
+            arguments={"x-queue-type": "quorum", "x-delivery-limit": NO_DELIVERY_LIMIT},
         )
         # Bound before the queue exists: a message may fail as soon as there is one.
         await dead_letters.bind(dead, routing_key=subscription.queue)
