@@ -1,0 +1,205 @@
+"""What the commands ask and print; over real HTTP."""
+
+import json
+
+import pytest
+
+ORDER = {
+    "id": "o-1",
+    "number": "#1001",
+    "state": "backordered",
+    "payment_state": "paid",
+    "total": "19.90",
+    "currency": "EUR",
+    "external_order_id": "5551",
+    "placed_at": "2026-01-02T03:04:05Z",
+    "hold": {"reason": "insufficient_stock", "message": "Insufficient stock: SKU A needs 5, 2 available."},
+    "lines": [{"sku": "A", "name": "Lamp [bold]red[/]\x1b[2J", "quantity": 5, "unit_price": "3.98"}],
+    "shortages": [{"sku": "A", "requested": 5, "available": 2}],
+    "timeline": [{"at": "2026-01-02T03:04:06Z", "kind": "received", "message": "Order received.", "actor": None}],
+}
+IMPORTED = {
+    "total": 3,
+    "succeeded": 2,
+    "failed": 1,
+    "updated": 1,
+    "unchanged": 1,
+    "duration_ms": 12,
+    "errors": [{"line": 3, "field": "quantity", "code": "not_a_number", "message": "quantity must be …", "value": "x"}],
+}
+
+
+def page(*items, next_cursor=None):
+    return {"items": list(items), "next_cursor": next_cursor}
+
+
+def letter(number, failed_at, **more):
+    return {
+        "id": f"l-{number}",
+        "queue": f"queue-{number}",
+        "status": "dead",
+        "error_type": "conflict",
+        "error_message": "No.",
+        "failures": 1,
+        "last_failed_at": failed_at,
+        **more,
+    }
+
+
+def test_orders_are_listed_with_filters_over_pages(rappit, signed_in):
+    rappit.answer("GET", "/orders", page(ORDER, next_cursor="c2"))
+    rappit.answer("GET", "/orders", page({**ORDER, "number": "#1002"}))
+    outcome = signed_in("orders", "list", "--state", "backordered", "--limit", "200")
+    assert outcome.status == 0, outcome.err
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["NUMBER", "STATE", "PAYMENT", "TOTAL", "PLACED", "SHOP'S", "ID", "ID"]
+    assert lines[1].split() == ["#1001", "backordered", "paid", "19.90", "EUR", "2026-01-02T03:04:05Z", "5551", "o-1"]
+    assert lines[2].startswith("#1002")
+    assert [request[1] for request in rappit.asked] == [
+        "/orders?state=backordered&limit=200",
+        "/orders?state=backordered&limit=199&cursor=c2",
+    ]
+    assert outcome.err == ""
+
+
+def test_a_list_that_goes_on_says_so(rappit, signed_in):
+    rappit.answer("GET", "/orders", page(ORDER, next_cursor="c2"))
+    outcome = signed_in("orders", "list", "--limit", "1")
+    assert (len(outcome.out.splitlines()), outcome.err) == (2, "There is more: raise --limit.\n")
+    listed = json.loads(signed_in("orders", "list", "--limit", "1", "--json").out)
+    assert listed == page(ORDER, next_cursor="c2")
+
+
+def test_order_is_shown_whole_and_cannot_steer_the_terminal(rappit, signed_in):
+    rappit.answer("GET", "/orders/o-1", ORDER)
+    outcome = signed_in("orders", "show", "o-1")
+    assert "Insufficient stock: SKU A needs 5, 2 available." in outcome.out
+    assert "Lamp [bold]red[/] [2J" in outcome.out
+    assert "\x1b" not in outcome.out
+    assert "Order received." in outcome.out
+    assert json.loads(signed_in("orders", "show", "o-1", "--json").out) == ORDER
+
+
+def test_refusal_shows_the_exact_detail(rappit, signed_in):
+    detail = "The order [1] is cancelled: nothing can be changed."
+    rappit.answer("GET", "/orders/o-1", {"code": "order_cancelled", "detail": detail}, 409)
+    outcome = signed_in("orders", "show", "o-1")
+    assert (outcome.status, outcome.out, outcome.err) == (1, "", f"{detail}\n")
+
+
+def test_an_answer_that_is_no_problem_is_shown_as_it_is(rappit, signed_in):
+    rappit.answer("GET", "/orders/o-1", "upstream\nfailed", 502)
+    outcome = signed_in("orders", "show", "o-1")
+    assert outcome.status == 1
+    assert outcome.err == f'{rappit.url}/orders/o-1 answered 502 Bad Gateway: "upstream\\nfailed"\n'
+
+
+def test_what_was_typed_stays_one_segment(rappit, signed_in):
+    assert signed_in("orders", "show", "../auth/me?x=1").status == 1
+    assert rappit.requests("GET", "/auth/me") == []
+
+
+def test_import_sends_the_file_and_shows_failed_rows(rappit, signed_in, tmp_path):
+    file = tmp_path / "stock.csv"
+    file.write_bytes(b"sku,quantity,warehouse_code\nA,1,M\nB,x,M\n")
+    rappit.answer("POST", "/inventory/bulk", IMPORTED)
+    outcome = signed_in("inventory", "import", str(file))
+    assert outcome.status == 1
+    assert outcome.out.splitlines()[0] == "3 rows: 2 succeeded (1 updated, 1 unchanged), 1 failed, in 12 ms."
+    assert outcome.out.splitlines()[-1].split() == ["3", "quantity", "x", "quantity", "must", "be", "…", "not_a_number"]
+    [(_, _, body, headers)] = rappit.requests("POST", "/inventory/bulk")
+    assert (body, headers["content-type"]) == (file.read_bytes(), "text/csv")
+
+
+def test_import_is_sent_whole_again_after_a_refresh(rappit, signed_in, tmp_path):
+    file = tmp_path / "stock.csv"
+    file.write_bytes(b"sku,quantity,warehouse_code\n" + b"A,1,M\n" * 50_000)
+    rappit.answer("POST", "/inventory/bulk", {**IMPORTED, "failed": 0, "errors": []})
+    rappit.access_token = "another, since the first ran out"
+    assert signed_in("inventory", "import", str(file)).status == 0
+    [(_, _, body, _)] = rappit.requests("POST", "/inventory/bulk")
+    assert body == file.read_bytes()
+
+
+def test_missing_file_is_misuse(signed_in):
+    assert signed_in("inventory", "import", "/nowhere.csv").status == 2
+
+
+def test_levels_shipments_and_channels_are_listed(rappit, signed_in):
+    level = {"sku": "A", "warehouse_code": "M", "quantity_total": 5, "quantity_reserved": 2, "quantity_available": 3}
+    rappit.answer("GET", "/inventory/levels", page(level))
+    out = signed_in("inventory", "levels", "--sku", "A", "--warehouse", "M").out
+    assert out.splitlines()[1].split() == ["A", "M", "5", "2", "3"]
+    shipment = {"id": "s-1", "status": "labelled", "carrier": "dhl", "tracking_number": "00340", "order_id": "o-1"}
+    rappit.answer("GET", "/shipping/shipments", page({**shipment, "cost": {"amount": "4.19", "currency": "EUR"}}))
+    out = signed_in("shipments", "list", "--order", "o-1").out
+    assert out.splitlines()[1].split() == ["labelled", "dhl", "00340", "-", "4.19", "EUR", "o-1", "s-1"]
+    rappit.answer("GET", "/channels", page({"id": "c-1", "provider": "shopify", "name": "Shop", "status": "active"}))
+    assert signed_in("channels", "list").out.splitlines()[1].split() == ["shopify", "Shop", "active", "-", "c-1"]
+    assert [request[1] for request in rappit.asked][:2] == [
+        "/inventory/levels?sku=A&warehouse_code=M&limit=50",
+        "/shipping/shipments?order_id=o-1&limit=50",
+    ]
+
+
+def test_channel_is_created_with_the_secret_of_the_environment(rappit, signed_in):
+    made = {"id": "c-1", "provider": "shopify", "name": "Shop", "webhook_url": "https://x/webhooks/c-1"}
+    rappit.answer("POST", "/channels", made, 201)
+    create = ("channels", "create", "--provider", "shopify", "--name", "Shop", "--shop-domain", "s.myshopify.com")
+    assert "https://x/webhooks/c-1" in signed_in(*create, RAPPIT_CHANNEL_SECRET="shpss_1").out
+    [(_, _, body, _)] = rappit.requests("POST", "/channels")
+    assert json.loads(body) == {
+        "provider": "shopify",
+        "name": "Shop",
+        "secret": "shpss_1",
+        "shop_domain": "s.myshopify.com",
+    }
+
+
+def test_generated_secret_is_shown_with_a_warning(rappit, signed_in):
+    rappit.answer("POST", "/channels", {"id": "c-1", "secret": "whsec_1"}, 201)
+    out = signed_in("channels", "create", "--provider", "standard_webhooks", "--name", "X").out
+    assert "whsec_1" in out
+    assert "Keep the secret now" in out
+
+
+def test_dead_letters_of_all_services_are_merged_latest_first(rappit, signed_in):
+    rappit.answer("GET", "/orders/ops/dead-letters", page(letter(1, "2026-01-01"), letter(2, "2026-01-04")))
+    rappit.answer("GET", "/inventory/ops/dead-letters", page(letter(3, "2026-01-03")))
+    rappit.answer("GET", "/shipping/ops/dead-letters", page())
+    listed = json.loads(signed_in("dead-letters", "list", "--json", "--limit", "2").out)
+    assert ([x["id"] for x in listed["items"]], listed["more"]) == (["l-2", "l-3"], True)
+    outcome = signed_in("dead-letters", "list", "--status", "dead")
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["QUEUE", "queue-2", "queue-3", "queue-1"]
+    assert signed_in("dead-letters", "list", "--service", "shipping").out.split()[0] == "QUEUE"
+    assert signed_in("dead-letters", "list", "--status", "alive").status == 2
+
+
+def test_dead_letter_is_found_in_its_service_and_requeued(rappit, signed_in, tmp_path):
+    whole = letter(3, "2026-01-03", error_stack="Trace\n  line", body='{"a": 1}', content_type="application/json")
+    rappit.answer("GET", "/inventory/ops/dead-letters/l-3", whole)
+    rappit.answer("POST", "/inventory/ops/dead-letters/l-3/requeue", whole, 202)
+    out = signed_in("dead-letters", "show", "l-3").out
+    assert 'Body (application/json):\n{"a": 1}\n' in out
+    assert "Trace\n  line" in out
+    assert signed_in("dead-letters", "requeue", "l-3").out == "l-3 goes back to queue-3.\n"
+    mended = tmp_path / "mended.json"
+    mended.write_text('{"a": 2}')
+    assert signed_in("dead-letters", "requeue", "l-3", "--body", str(mended), "--reason", "bad total").status == 0
+    bodies = [json.loads(x[2]) for x in rappit.requests("POST", "/inventory/ops/dead-letters/l-3/requeue")]
+    assert bodies == [
+        {"reason": "requested with the command line"},
+        {"reason": "bad total", "body": '{"a": 2}'},
+    ]
+    assert signed_in("dead-letters", "requeue", "l-3", "l-4", "--body", str(mended)).status == 1
+
+
+def test_dead_letter_nobody_has_shows_the_exact_reason(rappit, signed_in):
+    outcome = signed_in("dead-letters", "requeue", "l-9")
+    assert (outcome.status, outcome.err) == (1, "Nothing is at /shipping/ops/dead-letters/l-9.\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["orders", "--help"], ["dead-letters", "requeue", "--help"]])
+def test_help_answers(run, arguments):
+    outcome = run(*arguments)
+    assert (outcome.status, "Usage: rappit" in outcome.out) == (0, True)
