@@ -142,7 +142,7 @@ async def test_poison_that_no_table_could_hold_as_it_is_is_kept_all_the_same(sam
             message_id=f"{new_id()}" + "x" * 210,
             content_type="application/json",
             type="t" * 250,
-            headers={"rappit-attempt": "many", "note": "\x00", "ratio": float("inf")},
+            headers={"rappit-attempt": "many", "note": "\x00"},
         )
         await channel.default_exchange.publish(message, ECHO.queue)
 
