@@ -1,0 +1,28 @@
+"""Composition of the service."""
+
+from fastapi import FastAPI
+from rappit_common.service import Runtime, StatefulService
+
+from rappit_orders.consumers.orders import make_router
+from rappit_orders.endpoints import orders
+from rappit_orders.messages import ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS
+from rappit_orders.settings import OrdersSettings
+from rappit_orders.unit import OrdersUnit
+
+
+def install_api(app: FastAPI, _runtime: Runtime[OrdersSettings, OrdersUnit]) -> None:
+    """Add the service's endpoints."""
+    app.include_router(orders.router)
+
+
+SERVICE = StatefulService(
+    name="orders",
+    schema="orders",
+    module="rappit_orders",
+    prefix="/orders",
+    settings=OrdersSettings,
+    unit=OrdersUnit,
+    install_api=install_api,
+    router=make_router,
+    subscriptions=(ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS),
+)

@@ -1,0 +1,1 @@
+"""Consumers: translate a message, claim it, call one use case."""

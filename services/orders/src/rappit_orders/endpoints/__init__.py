@@ -1,0 +1,1 @@
+"""Endpoints: translate a request, call one use case."""
