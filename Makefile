@@ -9,7 +9,8 @@ UV := $(BIN)/uv
 export UV_PYTHON_DOWNLOADS := never
 
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml tools/*/pyproject.toml)
-SERVICES := $(patsubst services/%/pyproject.toml,%,$(wildcard services/*/pyproject.toml))
+# What becomes an image: each has a lock of its own.
+IMAGES := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) tools/doubles
 MEMBER_NAMES = $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(MEMBERS))
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url $(addprefix --no-emit-package ,$(MEMBER_NAMES))
@@ -82,7 +83,27 @@ bench-quick: bootstrap ## Measure the first few rows, in minutes
 .PHONY: lock
 lock: bootstrap ## Lock the requirements again, of the workspace and of each service's image
 	@$(COMPILE) --group pyproject.toml:dev pyproject.toml $(MEMBERS) -o requirements.lock
-	@for service in $(SERVICES); do \
-	  $(COMPILE) -c requirements.lock services/$$service/pyproject.toml -o services/$$service/requirements.lock || exit 1; \
+	@for image in $(IMAGES); do \
+	  $(COMPILE) -c requirements.lock $$image/pyproject.toml -o $$image/requirements.lock || exit 1; \
 	done
-	@! grep -nE '://' requirements.lock services/*/requirements.lock || { echo "a lock names a host: see above" >&2; exit 1; }
+	@! grep -nE '://' requirements.lock $(addsuffix /requirements.lock,$(IMAGES)) || { echo "a lock names a host: see above" >&2; exit 1; }
+
+# With Docker Compose, from images, as on a server. See docs/deploy.md; `make up` is quicker for work on the code.
+COMPOSE := docker compose
+PLAYED_CARRIERS := FEDEX_BASE_URL=http://carrier-double:8000/fedex DHL_BASE_URL=http://carrier-double:8000/dhl
+
+.PHONY: compose-up
+compose-up: ## Build the images and run everything with Docker Compose
+	@./deploy/compose/make-env
+	@$(COMPOSE) up --build --detach --wait
+
+.PHONY: compose-demo
+compose-demo: bootstrap ## The same with played carriers, then the story of make demo
+	@./deploy/compose/make-env
+	@$(PLAYED_CARRIERS) $(COMPOSE) --profile demo up --build --detach --wait
+	@set -a && . ./.env && exec $(BIN)/rappit-demo --url http://127.0.0.1:$$INGRESS_PORT \
+	  --carriers-url http://127.0.0.1:$$CARRIER_DOUBLE_PORT --labels .rappit/compose-labels
+
+.PHONY: compose-down
+compose-down: ## Stop Docker Compose's containers; the data stays in its volumes
+	@$(COMPOSE) --profile demo down
