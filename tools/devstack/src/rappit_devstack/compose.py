@@ -22,6 +22,8 @@ PORTS = {"postgres": 5432, "rabbitmq": 5672, "rabbitmq_management": 15672, "redi
 ASK_TIMEOUT_S = 15
 UP_TIMEOUT_S = 300
 USER = "rappit"
+REQUIRED = re.compile(r"\$\{([A-Z0-9_]+):\?")
+"""A variable without which Compose refuses the file: a secret, all of them."""
 
 
 def compose_file() -> Path:
@@ -67,9 +69,10 @@ class Project:
     def environment(self) -> dict[str, str]:
         """What docker-compose.yml is told; the services' secrets too, since Compose reads the whole file."""
         ports = {f"{name.upper()}_PORT": str(self.state.known_port(name)) for name in PORTS}
-        names = ("POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD", "JWT_SECRET", "SESSION_SECRET")
-        passwords = {name: self.secrets.password(name) for name in names}
         keys = {"ENCRYPTION_KEY": self.secrets.key("ENCRYPTION_KEY"), "RABBITMQ_USER": USER}
+        required = REQUIRED.findall(compose_file().read_text())
+        names = {f"{server.upper()}_PASSWORD" for server in SERVICES}.union(required) - keys.keys()
+        passwords = {name: self.secrets.password(name) for name in sorted(names)}
         return {**os.environ, **ports, **passwords, **keys}
 
     def up(self, say: Callable[[str], None]) -> dict[str, str] | None:
