@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
+from aio_pika.abc import AbstractChannel, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from pydantic import SecretStr
 
@@ -65,7 +65,6 @@ class Publisher:
         self._name = name
         self._connection: AbstractRobustConnection | None = None
         self._channel: AbstractChannel | None = None
-        self._exchanges: dict[str, AbstractExchange] = {}
         self._connecting: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
 
@@ -114,20 +113,6 @@ class Publisher:
             _log.info("broker_connected", connection=self._name)
             return
 
-    async def exchange(self, name: str) -> AbstractExchange:
-        """Return a handle on an exchange that exists, without asking the broker.
-
-        Raises:
-            BrokerAwayError: There is no connection.
-        """
-        if not self.is_connected or self._channel is None:
-            raise BrokerAwayError("the message broker is away; try again")
-        if name not in self._exchanges:
-            self._exchanges[name] = (
-                self._channel.default_exchange if not name else await self._channel.get_exchange(name, ensure=False)
-            )
-        return self._exchanges[name]
-
     async def publish(
         self,
         body: bytes,
@@ -154,10 +139,22 @@ class Publisher:
             message_id=message_id,
             type=event,
         )
-        target = await self.exchange(exchange)
+        if not self.is_connected or self._channel is None:
+            raise BrokerAwayError("the message broker is away; try again")
         try:
             async with asyncio.timeout(self._timeout_s):
-                await target.publish(message, routing_key, mandatory=mandatory)
+                channel = await self._channel.get_underlay_channel()
+                # Past aio-pika's own publish, which holds the channel until each message is written to the socket:
+                # without that wait many leave in one write, and a message costs a fifth less (docs/performance.md).
+                # What is under way stays bounded, since every caller waits for its confirm.
+                await channel.basic_publish(
+                    body,
+                    exchange=exchange,
+                    routing_key=routing_key,
+                    properties=message.properties,
+                    mandatory=mandatory,
+                    wait=False,
+                )
         except PublishError as error:
             raise UnroutableError(f"no queue is bound for {routing_key}: is its consumer deployed?") from error
         except BROKER_ERRORS as error:
