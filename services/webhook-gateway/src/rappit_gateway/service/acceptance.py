@@ -120,7 +120,7 @@ class Acceptance:
         self._monotonic = monotonic
         self._publish_timeout_s = publish_timeout_s
         self._pause_s = pause_s
-        self._paused_until_s = 0.0
+        self._paused_until_s: float | None = None
 
     async def accept(self, webhook: VerifiedWebhook) -> Accepted:
         """Return once the webhook is durable.
@@ -150,7 +150,7 @@ class Acceptance:
         return Accepted(message_id, is_spooled=True)
 
     async def _publish(self, message_id: UUID, headers: dict[str, str], body: bytes) -> bool:
-        if not self._publisher.is_connected or self._monotonic() < self._paused_until_s:
+        if not self._publisher.is_connected or self._is_paused():
             return False
         try:
             async with asyncio.timeout(self._publish_timeout_s):
@@ -170,4 +170,15 @@ class Acceptance:
             self._paused_until_s = self._monotonic() + self._pause_s
             _log.warning("broker_left_alone", pause_s=self._pause_s, error=repr(error))
             return False
+        self._paused_until_s = None
         return True
+
+    def _is_paused(self) -> bool:
+        if self._paused_until_s is None:
+            return False
+        now_s = self._monotonic()
+        if now_s < self._paused_until_s:
+            return True
+        # This webhook finds out whether the broker is well again; the others need not wait with it.
+        self._paused_until_s = now_s + self._pause_s
+        return False
