@@ -1,11 +1,16 @@
 """Organizations and users, and who may do what to them."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
-from rappit_common.clock import new_id
+from rappit_common.clock import new_id, utc_now
 from rappit_common.messaging import tables
-from sqlalchemy import select
+from rappit_common.testing.waiting import eventually
+from rappit_common.web.auth import Principal, Role
+from rappit_identity.domain.accounts import LastOwnerError, MerchantRole
+from rappit_identity.service.users import UserChange, change_user
+from sqlalchemy import select, text
 
 pytestmark = pytest.mark.server
 
@@ -133,6 +138,8 @@ async def test_closing_an_account_ends_its_sessions_and_reopening_lets_it_sign_i
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
     reopened = await identity.http.patch(f"/users/{user['id']}", json={"active": True}, headers=acme.owner)
     assert reopened.json()["active"] is True
+    # What ended stays ended, also for somebody who copied the token before.
+    assert (await identity.refresh(pair["refresh_token"])).status_code == 401
     await identity.login(user["email"])
     actions = [action for _, action in await audit_of(identity, acme.id)]
     assert actions == ["organization.create", "user.create", "user.change", "user.change"]
@@ -153,12 +160,40 @@ async def test_the_last_owner_stays(identity, change):
 async def test_of_two_last_owners_who_step_down_at_once_one_stays(identity):
     acme = await identity.onboard()
     second = await identity.add_user(acme, "owner")
-    headers = await identity.headers_of(second)
-    answers = await asyncio.gather(
-        identity.http.patch(f"/users/{acme.owner_id}", json={"role": "staff"}, headers=headers),
-        identity.http.patch(f"/users/{second['id']}", json={"role": "staff"}, headers=acme.owner),
-    )
-    assert sorted(x.status_code for x in answers) == [200, 409]
+    units, changed, outcomes = identity.runtime.units, asyncio.Event(), {}
+    by = Principal(UUID(acme.owner_id), UUID(acme.id), Role.OWNER, acme.owner_email)
+
+    async def step_down(unit, user_id):
+        await change_user(unit, UUID(user_id), UserChange(role=MerchantRole.STAFF), by=by, now=utc_now())
+
+    async def second_waits_or_is_done():
+        async with identity.runtime.database.engine.connect() as connection:
+            waiting = await connection.scalar(
+                text(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                )
+            )
+        return waiting or "second" in outcomes
+
+    async def first():
+        async with units.begin(UUID(acme.id)) as unit:
+            await step_down(unit, acme.owner_id)
+            changed.set()
+            await eventually(second_waits_or_is_done, what="the second owner's wait")
+        outcomes["first"] = "stepped down"
+
+    async def then_second():
+        await changed.wait()
+        try:
+            async with units.begin(UUID(acme.id)) as unit:
+                await step_down(unit, second["id"])
+            outcomes["second"] = "stepped down"
+        except LastOwnerError:
+            outcomes["second"] = "stays"
+
+    await asyncio.gather(first(), then_second())
+    assert outcomes == {"first": "stepped down", "second": "stays"}
 
 
 async def test_a_changed_role_shows_in_the_next_token(identity):

@@ -5,12 +5,17 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from asgi_lifespan import LifespanManager
 from rappit_common.clock import new_id, utc_now
+from rappit_common.testing.plugin import stateful_settings
 from rappit_common.web.auth import Role, Tokens
+from rappit_identity.api import SERVICE
 from rappit_identity.service.sessions import continue_session
+from rappit_identity.settings import IdentitySettings
 
 pytestmark = pytest.mark.server
 
+PASSWORD = "correct horse battery staple"
 WRONG = "The e-mail address or the password is wrong."
 
 
@@ -142,3 +147,19 @@ async def test_sixty_requests_a_minute_from_one_address_then_429(identity):
         assert limited[-1].json()["code"] == "too_many_requests"
         assert 1 <= int(limited[-1].headers["retry-after"]) <= 60
         assert (await neighbour.post("/auth/logout", json={"refresh_token": "none"})).status_code == 204
+
+
+async def test_signing_in_goes_on_while_redis_is_away(identity, sandbox):
+    """The limit fails open: locking everybody out would be worse than a while of faster guessing."""
+    acme = await identity.onboard()
+    settings = await stateful_settings(
+        sandbox, IdentitySettings, "rappit_identity", "identity", rabbitmq_url="", redis_url="redis://127.0.0.1:1/0"
+    )
+    body = {"email": acme.owner_email, "password": PASSWORD}
+    async with (
+        LifespanManager(SERVICE.create(settings, "api")) as manager,
+        httpx.AsyncClient(transport=httpx.ASGITransport(manager.app), base_url="http://identity") as http,
+    ):
+        statuses = [(await http.post("/auth/login", json=body)).status_code for _ in range(2)]
+        ready = await http.get("/health/ready")
+    assert (statuses, ready.status_code) == ([200, 200], 200)
