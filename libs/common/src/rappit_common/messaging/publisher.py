@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
+import aiormq
 from aio_pika.abc import AbstractChannel, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from pydantic import SecretStr
@@ -143,7 +144,7 @@ class Publisher:
             raise BrokerAwayError("the message broker is away; try again")
         try:
             async with asyncio.timeout(self._timeout_s):
-                channel = await self._channel.get_underlay_channel()
+                channel = cast("aiormq.Channel", await self._channel.get_underlay_channel())
                 # Past aio-pika's own publish, which holds the channel until each message is written to the socket:
                 # without that wait many leave in one write, and a message costs a fifth less (docs/performance.md).
                 # What is under way stays bounded, since every caller waits for its confirm.
