@@ -26,7 +26,7 @@ class GatewaySettings(StatefulSettings):
     webhook_read_timeout_s: float = Field(default=10, gt=0, le=60)
     accept_publish_timeout_s: float = Field(default=1, gt=0, le=3)
     spool_timeout_s: float = Field(default=2, gt=0, le=3)
-    spool_connections: int = Field(default=8, ge=1, le=50)
+    spool_connections: int = Field(default=16, ge=1, le=50)
     broker_pause_s: float = Field(default=2, ge=0, le=60)
     channel_lookup_timeout_s: float = Field(default=1, gt=0, le=3)
     channel_cache_entries: int = Field(default=10_000, ge=1, le=1_000_000)

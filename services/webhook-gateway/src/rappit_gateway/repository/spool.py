@@ -1,13 +1,17 @@
 """The spool: where a verified webhook is kept while the broker is away.
 
 It is the outbox itself, so the relay drains it. It is written past SQLAlchemy, over connections of its own: this is the
-one insert of the house that has to keep up with the webhooks, and one prepared statement in its own transaction costs
-a quarter of the same through a session (docs/performance.md). A webhook's row needs no tenant: the outbox has no wall.
+one insert of the house that has to keep up with the webhooks, and one prepared statement costs a quarter of the same
+through a session. What arrives while a transaction is under way is written together in the next, so that a flood costs
+few commits and a single webhook waits for nobody (docs/performance.md has what both are worth). A webhook's row needs
+no tenant: the outbox has no wall.
 """
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +22,8 @@ from sqlalchemy.engine import make_url
 
 ATTEMPTS = 2
 IDLE_CONNECTION_S = 300
+BATCH_ROWS = 64
+BATCH_BYTES = 1024 * 1024
 
 INSERT = """
 INSERT INTO outbox (id, organization_id, event, exchange, routing_key, message_id, content_type, headers, body, mandatory)
@@ -32,12 +38,27 @@ class SpoolAwayError(Exception):
     """PostgreSQL did not say in time that it has the message."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    values: tuple[Any, ...]
+    body_bytes: int
+    written: asyncio.Future[None]
+
+    def settle(self, failure: Exception | None) -> None:
+        if self.written.done():
+            return
+        if failure is None:
+            self.written.set_result(None)
+        else:
+            self.written.set_exception(failure)
+
+
 async def _keep_as_it_is(_connection: Any) -> None:
     """Return a connection to the pool without the usual reset: a round trip, and we set nothing that would stay."""
 
 
 class Spool:
-    """Writes single messages to the outbox, each in a transaction of its own.
+    """Writes messages to the outbox; each is durable when its ``put`` returns.
 
     Args:
         url: The service's ``DATABASE_URL``.
@@ -52,6 +73,9 @@ class Spool:
         self._connections = connections
         self._timeout_s = timeout_s
         self._pool: Any = None
+        self._waiting: deque[_Row] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+        self._writing = 0
 
     async def start(self) -> None:
         """Make the pool; connects to nothing yet, since PostgreSQL may come later than we do."""
@@ -72,6 +96,9 @@ class Spool:
 
     async def stop(self) -> None:
         """Close the connections, without waiting for a server that may be gone."""
+        for writer in self._writers:
+            writer.cancel()
+        await asyncio.gather(*self._writers, return_exceptions=True)
         if self._pool is not None:
             self._pool.terminate()
 
@@ -98,20 +125,75 @@ class Spool:
             exchange,
             str(message_id),
             content_type,
-            json.dumps(dict(headers)),
+            json.dumps(headers),
             body,
         )
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Row(values, len(body), written))
+        if self._writing < self._connections:
+            self._writing += 1
+            writer = asyncio.create_task(self._write(), name="spool")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._insert(values)
+                await written
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise SpoolAwayError(repr(error)) from error
 
-    async def _insert(self, values: tuple[Any, ...]) -> None:
+    async def _write(self) -> None:
+        """Write whatever waits, a transaction at a time, until nothing does."""
+        try:
+            while batch := self._take():
+                await self._write_together(batch)
+        finally:
+            # In the same step that found nothing waiting: counting finished tasks instead would leave a row that
+            # arrives between the two to nobody.
+            self._writing -= 1
+
+    async def _write_together(self, batch: list[_Row]) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._insert(batch)
+        except Exception as error:  # noqa: BLE001 - told to those who wait, who answer for it
+            await self._write_apart(batch, error)
+        else:
+            for row in batch:
+                row.settle(None)
+
+    def _take(self) -> list[_Row]:
+        batch: list[_Row] = []
+        size = 0
+        while self._waiting and len(batch) < BATCH_ROWS and size < BATCH_BYTES:
+            row = self._waiting.popleft()
+            # Nobody waits for it any more: it was answered with a 503.
+            if not row.written.done():
+                batch.append(row)
+                size += row.body_bytes
+        return batch
+
+    async def _write_apart(self, batch: list[_Row], error: Exception) -> None:
+        """Let no row suffer for another's fault; when the server is the fault, all have failed."""
+        is_servers_fault = isinstance(error, (*_LOST, OSError, TimeoutError))
+        for row in batch:
+            failure: Exception | None = error
+            if len(batch) > 1 and not is_servers_fault:
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        await self._insert([row])
+                except Exception as its_own:  # noqa: BLE001 - as above
+                    failure = its_own
+                else:
+                    failure = None
+            row.settle(failure)
+
+    async def _insert(self, batch: list[_Row]) -> None:
+        rows = [row.values for row in batch]
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._pool.acquire() as connection:
-                    await connection.execute(INSERT, *values)
+                    # One transaction: all rows or none.
+                    await connection.executemany(INSERT, rows)
             except _LOST:
                 # A pooled connection may have died with the server it knew; a new one tells whether it is back.
                 if attempt == ATTEMPTS:
