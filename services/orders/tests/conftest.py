@@ -66,6 +66,10 @@ class Shop:
     organization_id: UUID = field(default_factory=new_id)
     channel_id: UUID = field(default_factory=new_id)
 
+    def stranger(self, **more: Any) -> "Shop":
+        """Return a shop of another merchant."""
+        return Shop(self.orders, self.provider, **more)
+
     async def deliver(
         self, topic: str, body: Any, *, dedupe_key: str | None = None, message_id: str | None = None
     ) -> None:
@@ -133,7 +137,7 @@ class Shop:
             "occurred_at": utc_now().isoformat(),
             **more,
         }
-        await self.orders.publish("inventory.reservation-changed.v1", json.dumps(body).encode())
+        await self._say("inventory.reservation-changed.v1", body)
 
     async def ship(self, order: dict[str, Any], shipment_id: UUID, version: int, status: str) -> None:
         """Be shipping."""
@@ -150,7 +154,11 @@ class Shop:
             "cost": None,
             "occurred_at": utc_now().isoformat(),
         }
-        await self.orders.publish("shipping.shipment-changed.v1", json.dumps(body).encode())
+        await self._say("shipping.shipment-changed.v1", body)
+
+    async def _say(self, event: str, body: dict[str, Any]) -> None:
+        headers = {"rappit-organization-id": str(self.organization_id)}
+        await self.orders.publish(event, json.dumps(body).encode(), **headers)
 
     async def dead_letters(self) -> list[dict[str, Any]]:
         headers = self.orders.headers(None, Role.OPERATOR)

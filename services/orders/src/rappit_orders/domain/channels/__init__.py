@@ -1,7 +1,8 @@
 """Channels: an adapter a provider, behind one small interface.
 
-A new channel is one module with a class that has :class:`~rappit_orders.domain.channels.interface.ChannelAdapter`'s one
-method, a line in ``ADAPTERS``, and its payloads in the tests' shared specification (``tests/unit/channel_cases.py``).
+A new channel is one module with a class that has the one method of
+:class:`~rappit_orders.domain.channels.interface.ChannelAdapter`, a line in ``ADAPTERS``, and a case for the tests'
+shared specification (``tests/support/channel_cases.py``).
 """
 
 from rappit_common.errors import InvalidError
