@@ -7,9 +7,10 @@ import argparse
 import sys
 
 import uvloop
-from measuring import FULL, QUICK, Effort, Outcome, compare
+from measuring import FULL, QUICK, Effort, Outcome, compare, skipped
 from rich.console import Console
 from rich.table import Table
+from rows.reservations import Reservations, find_pgbench
 from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
 from stand import Stand, open_stand
 
@@ -45,7 +46,17 @@ async def spooled(stand: Stand, effort: Effort) -> list[Outcome]:
     return [outcome]
 
 
-ROWS = {"accept": accepted, "spool": spooled}
+async def reserved(stand: Stand, effort: Effort) -> list[Outcome]:
+    say(f"[bold]{Reservations.title}")
+    pgbench = find_pgbench()
+    if pgbench is None:
+        return [skipped(Reservations.title, Reservations.goal, "no pgbench found: install postgresql-contrib")]
+    async with Reservations(stand, pgbench) as row:
+        outcome, _ = await compare(row, effort, say)
+    return [outcome]
+
+
+ROWS = {"accept": accepted, "spool": spooled, "reserve": reserved}
 
 
 def show(outcomes: list[Outcome]) -> None:
