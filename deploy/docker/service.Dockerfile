@@ -30,10 +30,11 @@ ARG LIBRARIES=libs/common
 ARG COMMAND
 ENV UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 VIRTUAL_ENV=/opt/rappit
 COPY ${SERVICE}/requirements.lock /build/service.lock
+# --no-deps: the lock is complete, and leaves out on purpose what a package asks for and we never load (Django).
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
     && /opt/tools/bin/uv venv --quiet --python "$(command -v python)" "${VIRTUAL_ENV}" \
-    && /opt/tools/bin/uv pip install --quiet --no-build --require-hashes -r /build/service.lock
+    && /opt/tools/bin/uv pip install --quiet --no-deps --no-build --require-hashes -r /build/service.lock
 COPY deploy/docker/prune /build/
 RUN sh /build/prune "${VIRTUAL_ENV}"
 COPY libs /build/src/libs
@@ -61,7 +62,7 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/bin/idle* /usr/local/lib/python3*/site
     && echo 'rappit:x:10001:' >>/etc/group \
     && echo 'rappit:x:10001:10001:Rappit:/nonexistent:/usr/sbin/nologin' >>/etc/passwd
 COPY --from=builder /opt/rappit /opt/rappit
-COPY deploy/docker/healthcheck.py /opt/rappit/healthcheck.py
+COPY deploy/docker/healthcheck /opt/rappit/healthcheck
 # Bytecode is compiled above; the root may be read-only. Only /tmp is ever written to.
 ENV PATH=/opt/rappit/bin:${PATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HTTP_PORT=8000
 USER 10001:10001
@@ -69,6 +70,6 @@ WORKDIR /tmp
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-IS", "/opt/rappit/healthcheck.py", "/health/live"]
+    CMD ["python", "-IS", "/opt/rappit/healthcheck", "/health/live"]
 ENTRYPOINT ["/opt/rappit/bin/service"]
 CMD ["serve"]
