@@ -34,6 +34,10 @@ def _time(name: str, *, nullable: bool = False, now: bool = False) -> sa.Column[
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable, server_default=default)
 
 
+def _key(name: str, code: str) -> sa.Column[object]:
+    return sa.Column(name, sa.Text, sa.Computed(f"lower({code})", persisted=True), nullable=False)
+
+
 def upgrade() -> None:
     tables.create_v1()
     _create_catalogue()
@@ -50,6 +54,7 @@ def _create_catalogue() -> None:
         _uuid("organization_id"),
         _uuid("id"),
         sa.Column("code", sa.String(50), nullable=False),
+        _key("code_key", "code"),
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("priority", sa.Integer, nullable=False),
         sa.Column("country_code", sa.String(2)),
@@ -57,18 +62,19 @@ def _create_catalogue() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name="pk_warehouses"),
         sa.CheckConstraint("priority >= 0", name=op.f("ck_warehouses_priority_not_negative")),
     )
-    op.create_index("uq_warehouses_code", "warehouses", ["organization_id", sa.text("lower(code)")], unique=True)
+    op.create_index("uq_warehouses_code", "warehouses", ["organization_id", "code_key"], unique=True)
     op.create_table(
         "skus",
         _uuid("organization_id"),
         _uuid("id"),
         sa.Column("code", sa.String(200), nullable=False),
+        _key("code_key", "code"),
         sa.Column("name", sa.String(500), nullable=False),
         sa.Column("barcode", sa.String(50)),
         _time("created_at", now=True),
         sa.PrimaryKeyConstraint("organization_id", "id", name="pk_skus"),
     )
-    op.create_index("uq_skus_code", "skus", ["organization_id", sa.text("lower(code)")], unique=True)
+    op.create_index("uq_skus_code", "skus", ["organization_id", "code_key"], unique=True)
 
 
 def _create_levels() -> None:
@@ -132,6 +138,7 @@ def _create_demands() -> None:
         _uuid("organization_id"),
         _uuid("order_id"),
         sa.Column("sku_code", sa.String(200), nullable=False),
+        _key("sku_key", "sku_code"),
         _uuid("sku_id", nullable=True),
         *_big("quantity", "quantity_open"),
         _time("waiting_since", nullable=True),
@@ -149,7 +156,7 @@ def _create_demands() -> None:
     op.create_index(
         "ix_demand_lines_unknown",
         "demand_lines",
-        ["organization_id", sa.text("lower(sku_code)"), "waiting_since", "order_id"],
+        ["organization_id", "sku_key", "waiting_since", "order_id"],
         postgresql_where=sa.text("sku_id IS NULL"),
     )
     op.create_table(

@@ -3,6 +3,9 @@
 Levels, allocations and the ledger name SKUs and warehouses without foreign keys: checking one locks and rewrites the
 SKU's row for every row written, which would double the time of a first import. Nothing dangles all the same, since the
 database refuses to delete a SKU or a warehouse, whoever asks.
+
+Codes are compared by a stored ``lower(code)``: below row-level security an index over the expression itself would not
+be used, since ``lower`` is not leakproof, and each look-up would read all of the organization's rows.
 """
 
 from datetime import datetime
@@ -13,6 +16,7 @@ from rappit_common.database.base import NAMING, Base, TenantScoped
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     DateTime,
     Identity,
     Index,
@@ -42,12 +46,13 @@ class Warehouse(TenantScoped, InventoryBase):
     __tablename__ = "warehouses"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "id"),
-        Index("uq_warehouses_code", "organization_id", text("lower(code)"), unique=True),
+        Index("uq_warehouses_code", "organization_id", "code_key", unique=True),
         CheckConstraint("priority >= 0", name="priority_not_negative"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid)
     code: Mapped[str] = mapped_column(String(50))
+    code_key: Mapped[str] = mapped_column(Text, Computed("lower(code)", persisted=True))
     name: Mapped[str] = mapped_column(String(200))
     priority: Mapped[int] = mapped_column(Integer)
     country_code: Mapped[str | None] = mapped_column(String(2))
@@ -60,11 +65,12 @@ class Sku(TenantScoped, InventoryBase):
     __tablename__ = "skus"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "id"),
-        Index("uq_skus_code", "organization_id", text("lower(code)"), unique=True),
+        Index("uq_skus_code", "organization_id", "code_key", unique=True),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid)
     code: Mapped[str] = mapped_column(String(200))
+    code_key: Mapped[str] = mapped_column(Text, Computed("lower(code)", persisted=True))
     name: Mapped[str] = mapped_column(String(500))
     barcode: Mapped[str | None] = mapped_column(String(50))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -135,7 +141,7 @@ class DemandLineRow(TenantScoped, InventoryBase):
         Index(
             "ix_demand_lines_unknown",
             "organization_id",
-            text("lower(sku_code)"),
+            "sku_key",
             "waiting_since",
             "order_id",
             postgresql_where=text("sku_id IS NULL"),
@@ -144,6 +150,7 @@ class DemandLineRow(TenantScoped, InventoryBase):
 
     order_id: Mapped[UUID] = mapped_column(Uuid)
     sku_code: Mapped[str] = mapped_column(String(200))
+    sku_key: Mapped[str] = mapped_column(Text, Computed("lower(sku_code)", persisted=True))
     sku_id: Mapped[UUID | None] = mapped_column(Uuid)
     quantity: Mapped[int] = mapped_column(BigInteger)
     quantity_open: Mapped[int] = mapped_column(BigInteger)

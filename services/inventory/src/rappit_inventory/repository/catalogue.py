@@ -12,8 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from rappit_inventory.models import Sku, Warehouse
 
 _RESOLVE = text("""
-    SELECT c.code AS asked, s.id FROM unnest(CAST(:codes AS text[])) AS c(code)
-    JOIN skus s ON s.organization_id = :organization_id AND lower(s.code) = lower(c.code)
+    SELECT c.code AS asked, s.id
+    FROM (SELECT code, lower(code) AS key FROM unnest(CAST(:codes AS text[])) AS u(code) OFFSET 0) AS c
+    CROSS JOIN LATERAL (
+        SELECT id FROM skus WHERE organization_id = :organization_id AND code_key = c.key LIMIT 1
+    ) AS s
 """)
 
 _ADD_SKUS = text("""
@@ -22,7 +25,7 @@ _ADD_SKUS = text("""
     FROM unnest(CAST(:ids AS uuid[]), CAST(:codes AS text[]), CAST(:names AS text[]), CAST(:barcodes AS text[]))
          AS n(id, code, name, barcode)
     ORDER BY lower(n.code), n.id
-    ON CONFLICT (organization_id, lower(code)) DO NOTHING
+    ON CONFLICT (organization_id, code_key) DO NOTHING
     RETURNING id
 """)
 
@@ -69,7 +72,7 @@ class CatalogueRepository:
 
     async def sku(self, code: str) -> Sku | None:
         """Return a SKU by its code, without regard to case."""
-        statement = select(Sku).where(text("lower(code) = lower(:code)").bindparams(code=code.strip()))
+        statement = select(Sku).where(text("code_key = lower(:code)").bindparams(code=code.strip()))
         return await self._session.scalar(statement)
 
     async def sku_page(self, *, limit: int, after: UUID | None) -> Sequence[Sku]:
@@ -97,7 +100,7 @@ class CatalogueRepository:
 
     async def warehouse(self, code: str) -> Warehouse | None:
         """Return a warehouse by its code, without regard to case."""
-        statement = select(Warehouse).where(text("lower(code) = lower(:code)").bindparams(code=code.strip()))
+        statement = select(Warehouse).where(text("code_key = lower(:code)").bindparams(code=code.strip()))
         return await self._session.scalar(statement)
 
     async def warehouse_page(self, *, limit: int, after: UUID | None) -> Sequence[Warehouse]:

@@ -43,14 +43,17 @@ _PARTS = text("""
     WHERE organization_id = :organization_id AND order_id = ANY(CAST(:order_ids AS uuid[]))
 """)
 
+# An upsert of rows that exist: it finds them by key whatever the statistics say (see repository/levels.py).
 _WRITE = text("""
-    UPDATE demands d
-    SET order_version = n.order_version, reservation_version = n.reservation_version, status = n.status,
-        shortages = n.shortages, waiting_since = n.waiting_since, updated_at = :now
+    INSERT INTO demands (organization_id, order_id, order_version, reservation_version, status, shortages,
+                         waiting_since, updated_at)
+    SELECT :organization_id, n.*, :now
     FROM unnest(CAST(:order_ids AS uuid[]), CAST(:order_versions AS bigint[]), CAST(:reservation_versions AS bigint[]),
-                CAST(:statuses AS text[]), CAST(:shortages AS jsonb[]), CAST(:waiting_since AS timestamptz[]))
-         AS n(order_id, order_version, reservation_version, status, shortages, waiting_since)
-    WHERE d.organization_id = :organization_id AND d.order_id = n.order_id
+                CAST(:statuses AS text[]), CAST(:shortages AS jsonb[]), CAST(:waiting_since AS timestamptz[])) AS n
+    ON CONFLICT (organization_id, order_id) DO UPDATE
+    SET order_version = excluded.order_version, reservation_version = excluded.reservation_version,
+        status = excluded.status, shortages = excluded.shortages, waiting_since = excluded.waiting_since,
+        updated_at = excluded.updated_at
 """)
 
 _DROP_LINES = text("""
@@ -102,7 +105,7 @@ _NEWLY_KNOWN = text("""
     JOIN skus s ON s.organization_id = :organization_id AND s.id = k.sku_id
     CROSS JOIN LATERAL (
         SELECT w.order_id, w.waiting_since FROM demand_lines w
-        WHERE w.organization_id = :organization_id AND lower(w.sku_code) = lower(s.code) AND w.sku_id IS NULL
+        WHERE w.organization_id = :organization_id AND w.sku_key = s.code_key AND w.sku_id IS NULL
           AND (w.waiting_since, w.order_id) > (:after_since, :after_order)
         ORDER BY w.waiting_since, w.order_id LIMIT :limit
     ) AS c
@@ -120,7 +123,7 @@ _AWAITED_BY_CODE = text("""
     SELECT s.id FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
     JOIN skus s ON s.organization_id = :organization_id AND s.id = k.sku_id
     WHERE EXISTS (SELECT FROM demand_lines w WHERE w.organization_id = :organization_id
-                  AND lower(w.sku_code) = lower(s.code) AND w.sku_id IS NULL)
+                  AND w.sku_key = s.code_key AND w.sku_id IS NULL)
     ORDER BY s.id
 """)
 

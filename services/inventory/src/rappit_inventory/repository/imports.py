@@ -21,28 +21,39 @@ from rappit_inventory.messages import MAX_CHANGES, StockChanged
 
 _COLUMNS = ("line", "sku", "warehouse_code", "quantity")
 
-_STAGING = text(
-    "CREATE TEMPORARY TABLE import_rows (line int, sku text, warehouse_code text, quantity bigint) ON COMMIT DROP"
-)
+_STAGING = text("""
+    CREATE TEMPORARY TABLE import_rows (
+        line int, sku text, warehouse_code text, quantity bigint,
+        sku_key text GENERATED ALWAYS AS (lower(sku)) STORED,
+        warehouse_key text GENERATED ALWAYS AS (lower(warehouse_code)) STORED
+    ) ON COMMIT DROP
+""")
 _PLAN_TABLE = text("""
     CREATE TEMPORARY TABLE import_plan (
         line int, sku text, warehouse_code text, quantity bigint, sku_id uuid, warehouse_id uuid,
-        first_line int, total_before bigint, reserved bigint, error text
+        known_sku text, known_warehouse text, first_line int, total_before bigint, reserved bigint, error text
     ) ON COMMIT DROP
 """)
 _ANALYZE_ROWS = text("ANALYZE import_rows")
 _ANALYZE_PLAN = text("ANALYZE import_plan")
 
+# Right after a first load the server has no statistics of our tables yet, and may guess that looping over a whole table
+# for each row is cheap. For many rows it never is, and a few rows need the loop (over an index).
+_LARGE_ROWS = 20_000
+_NO_LOOPS = text("SET LOCAL enable_nestloop = off")
+
 _RESOLVE = text("""
-    INSERT INTO import_plan (line, sku, warehouse_code, quantity, sku_id, warehouse_id, first_line, error)
-    SELECT line, sku, warehouse_code, quantity, sku_id, warehouse_id, first_line,
+    INSERT INTO import_plan (line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse,
+                             first_line, error)
+    SELECT line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse, first_line,
            CASE WHEN sku_id IS NULL THEN 'unknown_sku' WHEN warehouse_id IS NULL THEN 'unknown_warehouse'
                 WHEN line > first_line THEN 'duplicate_row' END
     FROM (
-        SELECT r.*, s.id AS sku_id, w.id AS warehouse_id, min(r.line) OVER (PARTITION BY s.id, w.id) AS first_line
+        SELECT r.*, s.id AS sku_id, w.id AS warehouse_id, s.code AS known_sku, w.code AS known_warehouse,
+               min(r.line) OVER (PARTITION BY s.id, w.id) AS first_line
         FROM import_rows r
-        LEFT JOIN skus s ON s.organization_id = :organization_id AND lower(s.code) = lower(r.sku)
-        LEFT JOIN warehouses w ON w.organization_id = :organization_id AND lower(w.code) = lower(r.warehouse_code)
+        LEFT JOIN skus s ON s.organization_id = :organization_id AND s.code_key = r.sku_key
+        LEFT JOIN warehouses w ON w.organization_id = :organization_id AND w.code_key = r.warehouse_key
     ) AS resolved
 """)
 
@@ -113,15 +124,13 @@ _ANNOUNCE = text("""
     FROM (
         SELECT gen_random_uuid() AS id, json_build_object(
             'organization_id', CAST(:organization_id AS uuid), 'changes', json_agg(json_build_object(
-                'sku', c.code, 'warehouse_code', c.warehouse_code, 'on_hand', c.quantity, 'reserved', c.reserved,
+                'sku', c.known_sku, 'warehouse_code', c.known_warehouse, 'on_hand', c.quantity, 'reserved', c.reserved,
                 'available', c.quantity - c.reserved)),
             'occurred_at', CAST(:occurred_at AS text))::text AS body
         FROM (
-            SELECT s.code, w.code AS warehouse_code, p.quantity, coalesce(p.reserved, 0) AS reserved,
+            SELECT known_sku, known_warehouse, quantity, coalesce(reserved, 0) AS reserved,
                    (row_number() OVER () - 1) / :part AS part
-            FROM import_plan p
-            JOIN skus s ON s.organization_id = :organization_id AND s.id = p.sku_id
-            JOIN warehouses w ON w.organization_id = :organization_id AND w.id = p.warehouse_id
+            FROM import_plan
             WHERE error IS NULL AND total_before IS DISTINCT FROM quantity
         ) AS c GROUP BY c.part
     ) AS e
@@ -161,7 +170,9 @@ class ImportRepository:
         await self._session.execute(_PLAN_TABLE)
         connection = await (await self._session.connection()).get_raw_connection()
         driver: Any = connection.driver_connection
-        await driver.copy_records_to_table("import_rows", records=rows, columns=_COLUMNS)
+        copied: str = await driver.copy_records_to_table("import_rows", records=rows, columns=_COLUMNS)
+        if int(copied.rpartition(" ")[2]) > _LARGE_ROWS:
+            await self._session.execute(_NO_LOOPS)
         await self._session.execute(_ANALYZE_ROWS)
         await self._run(_RESOLVE)
         await self._session.execute(_ANALYZE_PLAN)
@@ -173,6 +184,7 @@ class ImportRepository:
     async def lock(self) -> ImportCounts:
         """Lock the levels concerned, in the one fixed order, and refuse rows below what is reserved."""
         await self._run(_LOCK)
+        await self._session.execute(_ANALYZE_PLAN)
         row = (await self._session.execute(_COUNT)).one()
         return ImportCounts(row.failed, row.updated, row.unchanged)
 
