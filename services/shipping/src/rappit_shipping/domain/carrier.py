@@ -167,6 +167,10 @@ class OutcomeUnknown(CarrierFailure):
         self.raw = raw
 
 
+class UnsupportedByCarrierError(Exception):
+    """The carrier was asked for what it does not offer; ``can_void`` and ``can_find`` say so beforehand. A bug."""
+
+
 class LabelUnreadableError(Exception):
     """The carrier's answer holds no label that can be printed; the label was bought all the same."""
 
