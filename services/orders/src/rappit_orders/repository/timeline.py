@@ -63,7 +63,7 @@ class TimelineRepository:
             }
             for happening in happenings
         ]
-        await self._session.execute(insert(OrderEventRow).values(rows))
+        await self._session.execute(insert(OrderEventRow), rows)
 
     async def of_order(self, order_id: UUID) -> list[TimelineEntry]:
         """Return an order's newest 500 happenings, the oldest first."""
