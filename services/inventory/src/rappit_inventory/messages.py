@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from rappit_common.messaging.events import PublishedEvent, ReceivedEvent
 from rappit_common.messaging.topology import Subscription
 
+from rappit_inventory.domain.stock import MAX_QUANTITY
+
 MAX_CHANGES = 500
 MAX_FILLED_SKUS = 500
-MAX_QUANTITY = 2_147_483_647
 MAX_SKU_CHARACTERS = 200
 MAX_DEMAND_LINES = 5_000
 

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from rappit_inventory.domain.stock import MAX_QUANTITY
 from rappit_inventory.messages import AllocatedLine, Reason, ShortLine
 
 MAX_SKUS_AT_ONCE = 5_000
-MAX_DELTA = 2_147_483_647
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 SkuCode = Annotated[
@@ -100,7 +100,7 @@ class AdjustmentCreate(_Body):
 
     sku: SkuCode
     warehouse_code: WarehouseCode
-    delta: Annotated[int, Field(ge=-MAX_DELTA, le=MAX_DELTA)]
+    delta: Annotated[int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
     reason: Text500
 
     @field_validator("delta")

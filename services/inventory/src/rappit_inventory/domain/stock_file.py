@@ -10,10 +10,11 @@ from typing import BinaryIO
 
 from rappit_common.errors import InvalidError
 
+from rappit_inventory.domain.stock import MAX_QUANTITY
+
 COLUMNS = ("sku", "quantity", "warehouse_code")
 DELIMITERS = (",", ";", "\t")
 MAX_CODE_CHARACTERS = 200
-MAX_QUANTITY = 2_147_483_647
 MAX_VALUE_CHARACTERS = 100
 MAX_HEADER_CHARACTERS = 64_000
 MAX_LISTED_COLUMNS = 20

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
-from rappit_common.errors import RappitError
 from rappit_common.web.auth import Principal, Staff, tenant_of
 from rappit_common.web.problems import errors
 
@@ -22,26 +21,30 @@ from rappit_inventory.domain.stock_file import (
 )
 from rappit_inventory.endpoints.dependencies import Now, units_of
 from rappit_inventory.endpoints.uploads import (
+    FileTooLargeError,
     MissingFileError,
     UnreadableFormError,
     UnsupportedMediaTypeError,
+    bounded_stream,
     received_file,
 )
 from rappit_inventory.schemas import ImportError_, ImportRead, StockItems
 from rappit_inventory.service.import_stock import ImportOptions, ImportSummary, import_stock
 
+# A JSON import is read whole, a CSV is not.
 MAX_JSON_BYTES = 11 * 1024 * 1024
 
 router = APIRouter(tags=["import"])
 
 
-class JsonTooLargeError(RappitError):
-    """A JSON import is read whole, so it is bounded; a CSV is not."""
-
-    status = 413
-    code = "json_too_large"
-
-
+_JSON_ROW = {"sku": {"type": "string"}, "quantity": {"type": "integer"}, "warehouse_code": {"type": "string"}}
+_JSON_SCHEMA = {
+    "type": "object",
+    "required": ["items"],
+    "properties": {
+        "items": {"type": "array", "items": {"type": "object", "required": list(_JSON_ROW), "properties": _JSON_ROW}}
+    },
+}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -50,7 +53,7 @@ _BODY: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
             },
-            "application/json": {"schema": StockItems.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {"schema": _JSON_SCHEMA},
         },
     }
 }
@@ -64,7 +67,7 @@ _BODY: dict[str, Any] = {
         MissingFileError,
         UnreadableFormError,
         UnsupportedMediaTypeError,
-        JsonTooLargeError,
+        FileTooLargeError,
     ),
     openapi_extra=_BODY,
 )
@@ -85,7 +88,7 @@ async def bulk_import(
     warnings: list[str] = []
     # The body is received before the transaction begins: a slow sender holds no lock.
     if content_type.partition(";")[0].strip().lower() == "application/json":
-        rows = _json_rows(await _bounded_body(request))
+        rows = _json_rows(b"".join([chunk async for chunk in bounded_stream(request, MAX_JSON_BYTES)]))
         summary = await _import(request, principal, rows, options, now)
     else:
         async with received_file(request, content_type) as stream:
@@ -110,17 +113,6 @@ async def _import(
 ) -> ImportSummary:
     async with units_of(request).begin(tenant_of(principal)) as unit:
         return await import_stock(unit, rows, options, now=now)
-
-
-async def _bounded_body(request: Request) -> bytes:
-    parts: list[bytes] = []
-    read = 0
-    async for chunk in request.stream():
-        read += len(chunk)
-        if read > MAX_JSON_BYTES:
-            raise JsonTooLargeError(f"A JSON import has at most {MAX_JSON_BYTES} bytes: send more as text/csv.")
-        parts.append(chunk)
-    return b"".join(parts)
 
 
 def _json_rows(body: bytes) -> list[StockRow | RowError]:

@@ -1,7 +1,7 @@
 """Files that come in as request bodies: written to disk as they arrive, so that memory stays flat."""
 
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO, cast
 
@@ -14,6 +14,7 @@ from rappit_common.errors import InvalidError, RappitError
 IN_MEMORY_BYTES = 1 << 20
 MAX_HEADERS_BYTES = 16_000
 FILE_FIELD = b"file"
+MAX_FILE_BYTES = 200 * 1024 * 1024
 
 
 class MissingFileError(InvalidError):
@@ -35,12 +36,37 @@ class UnsupportedMediaTypeError(RappitError):
     code = "unsupported_media_type"
 
 
+class FileTooLargeError(RappitError):
+    """The body is larger than an import may be."""
+
+    status = 413
+    code = "file_too_large"
+
+
+async def bounded_stream(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives.
+
+    Raises:
+        FileTooLargeError: It goes past the limit.
+    """
+    read = 0
+    async for chunk in request.stream():
+        read += len(chunk)
+        if read > limit_bytes:
+            raise FileTooLargeError(
+                f"An import of this type has at most {limit_bytes} bytes: send it in parts; nothing was changed.",
+                limit_bytes=limit_bytes,
+            )
+        yield chunk
+
+
 @asynccontextmanager
 async def received_file(request: Request, content_type: str) -> AsyncGenerator[BinaryIO]:
     """Receive a CSV sent bare or as the part ``file`` of a form; yields its bytes from the start.
 
     Raises:
         UnsupportedMediaTypeError: It is neither.
+        FileTooLargeError: It has more than 200 MiB.
         UnreadableFormError: The form is broken.
         MissingFileError: The form has no such part.
     """
@@ -50,7 +76,7 @@ async def received_file(request: Request, content_type: str) -> AsyncGenerator[B
         if media_type == b"multipart/form-data":
             await _receive_form(request, options.get(b"boundary", b""), stream)
         elif media_type in {b"text/csv", b"text/plain", b"application/csv", b"application/vnd.ms-excel"}:
-            async for chunk in request.stream():
+            async for chunk in bounded_stream(request, MAX_FILE_BYTES):
                 stream.write(chunk)
         else:
             raise UnsupportedMediaTypeError(
@@ -66,7 +92,7 @@ async def _receive_form(request: Request, boundary: bytes, stream: BinaryIO) -> 
     form = _Form(stream)
     parser = python_multipart.MultipartParser(boundary, cast("Any", form.callbacks()))
     try:
-        async for chunk in request.stream():
+        async for chunk in bounded_stream(request, MAX_FILE_BYTES):
             parser.write(chunk)
         parser.finalize()
     except MultipartParseError as error:

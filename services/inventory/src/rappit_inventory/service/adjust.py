@@ -12,8 +12,7 @@ from rappit_inventory.domain.errors import (
     UnknownSkuError,
     UnknownWarehouseError,
 )
-from rappit_inventory.domain.stock import Level, MovementKind, Source
-from rappit_inventory.messages import MAX_QUANTITY
+from rappit_inventory.domain.stock import MAX_QUANTITY, Level, MovementKind, Source
 from rappit_inventory.service.announcements import announce_stock
 from rappit_inventory.unit import InventoryUnit
 
