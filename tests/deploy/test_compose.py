@@ -155,6 +155,12 @@ def test_only_the_played_carriers_and_shops_need_the_demo_profile():
     assert all(not doubles & set(conditions(service)) for service in compose_services().values())
 
 
+def test_each_image_of_ours_is_built_here():
+    built = {service["image"] for service in compose_services().values() if "build" in service}
+    ours = {service["image"] for service in compose_services().values() if "RAPPIT_IMAGES" in service["image"]}
+    assert ours == built
+
+
 def test_publishes_on_loopback_only_on_ports_that_can_be_chosen():
     published = [port for service in compose_services().values() for port in service.get("ports", [])]
     assert published
