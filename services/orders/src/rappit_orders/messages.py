@@ -152,7 +152,7 @@ class ReservationAnswer(ReceivedEvent):
     order_version: int
     reservation_version: Annotated[int, Field(ge=1)]
     status: ReservationStatus
-    reason: str | None = None
+    reason: Annotated[str | None, Field(max_length=50)] = None
     message: str | None = None
     allocations: tuple[_ReadAllocation, ...] = ()
     shortages: tuple[_ReadShortage, ...] = ()
@@ -164,7 +164,9 @@ class ReservationAnswer(ReceivedEvent):
             status=self.status,
             reason=self.reason,
             message=self.message,
-            allocations=tuple(Allocation(a.sku, a.warehouse_code, a.quantity) for a in self.allocations),
+            allocations=tuple(
+                Allocation(a.sku, a.warehouse_code, a.quantity) for a in self.allocations if a.quantity > 0
+            ),
             shortages=tuple(Shortage(s.sku, s.requested, s.available) for s in self.shortages),
         )
         return ApplyReservation(self.order_id, self.order_version, reservation)

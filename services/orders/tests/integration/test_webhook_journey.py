@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 
 import pytest
 from orders_payloads import shopify_line, shopify_order, standard_message, woo_order
@@ -67,6 +68,36 @@ async def test_fifty_equal_deliveries_at_once_are_one_order(shop):
     assert (order["order_version"], order["state_version"]) == (1, 1)
     assert [e["kind"] for e in order["timeline"]].count("delivery_unchanged") == 49
     assert len(shop.orders.events(order["id"])) == 1
+
+
+async def test_a_whole_history_at_once_in_any_order_ends_with_its_newest(shop):
+    quantities = random.Random(7).sample(range(1, 31), 30)
+    await asyncio.gather(
+        *(
+            shop.deliver(
+                "orders/updated",
+                shopify_order(
+                    20, updated_at=f"2026-11-20T11:00:{n:02d}Z", line_items=[shopify_line(11, "TEA", n)], note=None
+                ),
+            )
+            for n in quantities
+        )
+    )
+
+    async def settled():
+        order = await shop.order_when(20)
+        told = [e for e in order["timeline"] if e["kind"] in {"order_received", "order_changed", "delivery_superseded"}]
+        return order if len(told) == 30 else None
+
+    order = await eventually(settled, within_s=30)
+    assert order["demand"] == [{"sku": "TEA", "quantity": 30}]
+
+    async def all_heard():
+        return len(shop.orders.events(order["id"])) == order["state_version"]
+
+    await eventually(all_heard, what="every snapshot")
+    newest = max(shop.orders.events(order["id"]), key=lambda event: event["body"]["state_version"])
+    assert newest["body"]["demand"] == [{"sku": "TEA", "quantity": 30}]
 
 
 async def test_one_delivery_five_times_is_noted_once(shop):
