@@ -120,8 +120,8 @@ class DemandRow(TenantScoped, InventoryBase):
 class DemandLineRow(TenantScoped, InventoryBase):
     """One SKU of an order, as the order spells it; ``sku_id`` is null while the catalogue does not know it.
 
-    While the order waits, ``waiting_since`` is set and ``quantity_open`` says what still has to be found on the
-    shelves: the line of waiting orders of a SKU is an index, not a scan.
+    While the order waits for this SKU, ``waiting_since`` is set and ``quantity_open`` says what still has to be found
+    on the shelves: the line of waiting orders of a SKU is an index, not a scan.
     """
 
     __tablename__ = "demand_lines"

@@ -158,6 +158,43 @@ async def test_newcomer_does_not_pass_those_who_wait(merchant):
     assert (await merchant.reservation(newcomer.order_id))["status"] == "backordered"
 
 
+async def test_order_is_only_in_the_line_of_the_skus_it_is_short_of(merchant):
+    await merchant.stock({("A", "BER"): 50, ("B", "BER"): 1, ("C", "BER"): 0})
+    units, organization_id = merchant.inventory.runtime.units, merchant.organization_id
+    short, held = version({"A": 1, "B": 2, "C": 1}), version({"A": 1, "UNKNOWN": 1})
+    async with units.begin(organization_id) as unit:
+        await reserve_orders(unit, [short, held], now=utc_now())
+    lines = await merchant.sql(
+        "SELECT sku_code, quantity_open FROM demand_lines WHERE organization_id = $1 AND waiting_since IS NOT NULL"
+        " ORDER BY sku_code",
+        organization_id,
+    )
+    assert [tuple(line) for line in lines] == [("B", 2), ("C", 1), ("UNKNOWN", 0)]
+    assert (await merchant.adjust("B", "BER", 1)).status_code == 201
+
+    async def answered():
+        return (await merchant.reservation(short.order_id))["reservation_version"] == 2
+
+    await eventually(answered, what="the answer that only C is short now")
+    found = await merchant.reservation(short.order_id)
+    assert found["message"] == "Insufficient stock: SKU C needs 1, 0 available."
+    async with units.begin(organization_id) as unit:
+        known = await unit.catalogue.resolve(["A", "B"])
+        assert await unit.demands.fillable(known.values(), limit=10) == []
+    # B was sold to somebody else meanwhile: the order waits for it again, and gets it in the end.
+    async with units.begin(organization_id) as unit:
+        await reserve_orders(unit, [version({"B": 2})], now=utc_now())
+    assert (await merchant.adjust("C", "BER", 1)).status_code == 201
+    await eventually(lambda: shortage(merchant, short.order_id, "B"))
+    assert (await merchant.adjust("B", "BER", 2)).status_code == 201
+    await merchant.until(short.order_id, "reserved")
+    await merchant.assert_ledger_matches()
+
+
+async def shortage(merchant, order_id, sku):
+    return [x["sku"] for x in (await merchant.reservation(order_id))["shortages"]] == [sku]
+
+
 async def test_released_stock_goes_to_those_who_wait(merchant):
     await merchant.stock({("A", "BER"): 3})
     first, second = merchant.order({"A": 3}), merchant.order({"A": 2})

@@ -106,6 +106,11 @@ class Demand:
         """Return how the order spells a SKU it has a line for."""
         return next((line.sku_code for line in self.lines if line.sku_id == sku_id), str(sku_id))
 
+    def short_skus(self) -> set[UUID]:
+        """Return the SKUs that this order waits for: those whose arrival may fill it."""
+        codes = {shortage.sku_code for shortage in self.shortages}
+        return {line.sku_id for line in self.lines if line.sku_id is not None and line.sku_code in codes}
+
     def message(self) -> str | None:
         """Return why the order waits, for a person, or None when it does not."""
         if self.status is DemandStatus.ON_HOLD:
@@ -146,7 +151,7 @@ def settle(demand: Demand, shelves: Shelves, source: Source, *, now: datetime) -
     Returns:
         Whether the answer to the order is another than before.
     """
-    before = (demand.status, demand.unknown_skus if demand.is_waiting else [], _places(demand))
+    before = _answer(demand)
     wanted = demand.wanted()
     demand.shortages = []
     if demand.unknown_skus:
@@ -164,12 +169,15 @@ def settle(demand: Demand, shelves: Shelves, source: Source, *, now: datetime) -
         _reserve_difference(demand, wanted, shelves, source)
         demand.status = DemandStatus.RESERVED
     demand.waiting_since = (demand.waiting_since or now) if demand.is_waiting else None
-    return before != (demand.status, demand.unknown_skus if demand.is_waiting else [], _places(demand))
+    return before != _answer(demand)
 
 
-def _places(demand: Demand) -> dict[tuple[UUID, UUID], int]:
+def _answer(demand: Demand) -> tuple[object, ...]:
+    """Return what tells one answer from another: how much of a short SKU there is at the moment does not."""
     places = {key: held.reserved + held.committed for key, held in demand.held.items()}
-    return {key: quantity for key, quantity in places.items() if quantity}
+    places = {key: quantity for key, quantity in places.items() if quantity}
+    unknown = demand.unknown_skus if demand.status is DemandStatus.ON_HOLD else []
+    return (demand.status, unknown, demand.short_skus(), places)
 
 
 def _shortages(demand: Demand, wanted: dict[UUID, int], shelves: Shelves) -> list[Shortage]:

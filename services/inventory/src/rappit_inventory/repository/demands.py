@@ -200,6 +200,12 @@ class DemandRepository:
         )
         await self._run(_DROP_LINES, order_ids=order_ids)
         lines = [(demand, line) for demand in demands for line in demand.lines]
+        short = {demand.order_id: demand.short_skus() for demand in demands}
+
+        def waits(demand: Demand, line: DemandLine) -> bool:
+            # Only for what is short or unknown: an order is not in the line of a SKU that would not help it.
+            return demand.is_waiting and (line.sku_id is None or line.sku_id in short[demand.order_id])
+
         if lines:
             await self._run(
                 _WRITE_LINES,
@@ -207,8 +213,8 @@ class DemandRepository:
                 sku_codes=[line.sku_code for _, line in lines],
                 sku_ids=[line.sku_id for _, line in lines],
                 quantities=[line.quantity for _, line in lines],
-                open=[_open(demand, line) for demand, line in lines],
-                waiting_since=[demand.waiting_since for demand, _ in lines],
+                open=[_open(demand, line) if waits(demand, line) else 0 for demand, line in lines],
+                waiting_since=[demand.waiting_since if waits(demand, line) else None for demand, line in lines],
             )
         held = [(demand.order_id, key, units) for demand in demands for key, units in demand.held.items()]
         if held:
@@ -265,7 +271,7 @@ def _demand(row: Any) -> Demand:
 
 def _open(demand: Demand, line: DemandLine) -> int:
     """Return the units of a waiting line that still have to be found on the shelves."""
-    if not demand.is_waiting or line.sku_id is None:
+    if line.sku_id is None:
         return 0
     missing = demand.wanted().get(line.sku_id, 0) - demand.reserved(line.sku_id)
     return max(0, min(line.quantity, missing))
