@@ -2,11 +2,17 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from rappit_common.errors import InvalidError
-from rappit_common.messaging import tables
+
+# One array and not one row of parameters each: the statement is compiled and prepared once, whatever the batch's size.
+_CLAIM = text(
+    "INSERT INTO inbox (consumer, message_id) SELECT :consumer, claimed.id"
+    " FROM unnest(CAST(:ids AS varchar[])) WITH ORDINALITY AS claimed (id, position) ORDER BY claimed.position"
+    " ON CONFLICT DO NOTHING RETURNING message_id"
+)
 
 
 class UnidentifiedMessageError(InvalidError):
@@ -38,10 +44,4 @@ class Inbox:
         ordered = sorted(set(message_ids))
         if not ordered:
             return set()
-        statement = (
-            insert(tables.inbox)
-            .values([{"consumer": consumer, "message_id": message_id} for message_id in ordered])
-            .on_conflict_do_nothing()
-            .returning(tables.inbox.c.message_id)
-        )
-        return set((await self._session.execute(statement)).scalars())
+        return set((await self._session.execute(_CLAIM, {"consumer": consumer, "ids": ordered})).scalars())
