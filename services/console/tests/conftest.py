@@ -9,21 +9,12 @@ from asgi_lifespan import LifespanManager
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from console_kit import ORIGIN, console_settings
 from rappit_console.api import create_console
-from rappit_console.settings import ConsoleSettings
 from starlette.types import ASGIApp
 from upstream_double import MERCHANT, PASSWORD, Served, World, make_upstream
 
-SECRET = "test-session-secret-of-more-than-32-characters"
-JWT_SECRET = "test-jwt-secret-of-more-than-32-characters"
-ORIGIN = "http://console.test"
-
 SignIn = Callable[..., Awaitable[httpx.Response]]
-
-
-def console_settings(api_base_url: str, **values: object) -> ConsoleSettings:
-    given = {"api_base_url": api_base_url, "session_secret": SECRET, "jwt_secret": JWT_SECRET, "api_timeout_s": 5}
-    return ConsoleSettings(**(given | values))
 
 
 @pytest.fixture(scope="session")

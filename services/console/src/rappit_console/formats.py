@@ -48,6 +48,11 @@ def moment(value: datetime | None) -> str:
     return value.astimezone(UTC).strftime("%d %b %Y, %H:%M UTC") if value else "\N{EN DASH}"
 
 
+def duration(milliseconds: float) -> str:
+    """Return a duration as people say it: ``12 ms``, ``3.4 s``."""
+    return f"{milliseconds / 1000:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"  # noqa: PLR2004 - a second
+
+
 def money(amount: str | None, currency: str | None) -> str:
     """Return an amount with its currency."""
     return f"{amount} {currency or ''}".strip() if amount is not None else "\N{EN DASH}"

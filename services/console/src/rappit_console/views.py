@@ -76,7 +76,12 @@ class Views:
             "pretty": formats.pretty,
         }
         filters = cast("dict[str, Any]", self._environment.filters)
-        filters |= {"words": formats.words, "tone": formats.tone, "moment": formats.moment}
+        filters |= {
+            "words": formats.words,
+            "tone": formats.tone,
+            "moment": formats.moment,
+            "duration": formats.duration,
+        }
 
     def page(self, request: Request, template: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:
         """Return a whole page; templates get ``session`` and ``path`` besides the context."""

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+from console_kit import console_settings
 from playwright.async_api import Browser, Page, async_playwright
 from rappit_console.api import create_console
 from upstream_double import MERCHANT, OPERATOR, PASSWORD, Served, World
-
-from conftest import console_settings
 
 FLAGS = [
     "--no-sandbox",

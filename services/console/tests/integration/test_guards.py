@@ -1,10 +1,9 @@
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
+from console_kit import ORIGIN, console_settings
 from rappit_console.api import create_console
 from upstream_double import HOSTILE, ORDER_ID, TRACE, World
-
-from conftest import ORIGIN, console_settings
 
 
 @pytest.mark.parametrize(

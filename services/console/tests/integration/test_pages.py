@@ -165,9 +165,7 @@ async def test_an_import_over_the_limit_is_refused(browser_like, sign_in) -> Non
     assert (await browser_like.post("/console/stock/import", files=files, headers=HX)).status_code == 413
 
 
-async def test_dead_letters_of_all_services_are_listed_even_when_one_is_away(
-    browser_like, sign_in, world: World
-) -> None:
+async def test_dead_letters_are_listed_even_when_a_service_is_away(browser_like, sign_in, world: World) -> None:
     await sign_in(OPERATOR)
     page = await browser_like.get("/console/dead-letters")
     for letter_id in (LETTER_ID, SHIPPING_LETTER_ID):

@@ -3,11 +3,10 @@ import asyncio
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
+from console_kit import ORIGIN, console_settings
 from rappit_console.api import create_console
 from rappit_console.session import COOKIE
 from upstream_double import OPERATOR, WRONG, World
-
-from conftest import ORIGIN, console_settings
 
 
 async def test_signs_in_and_goes_to_the_orders(browser_like, sign_in) -> None:
@@ -81,9 +80,7 @@ async def test_a_visitor_is_sent_to_sign_in_and_back(browser_like, sign_in) -> N
     assert (await sign_in(next="/console/orders?state=on_hold")).headers["location"] == "/console/orders?state=on_hold"
 
 
-@pytest.mark.parametrize(
-    "wanted", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
-)
+@pytest.mark.parametrize("wanted", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x"])
 async def test_signing_in_never_leaves_the_console(sign_in, wanted) -> None:
     assert (await sign_in(next=wanted)).headers["location"] == "/console/"
 

@@ -93,6 +93,7 @@ async def show_order(desk: SignedIn, order_id: UUID) -> Response:
         accounts=accounts,
         warehouses=warehouses,
         key=new_id(),
+        new_key=None,
         follow=_follow(order, 0) if order.state in SETTLING_STATES else None,
     )
 
@@ -131,13 +132,13 @@ async def buy_label(desk: SignedIn, order_id: UUID, form: Annotated[LabelForm, F
     except ApiRefusedError as refusal:
         # Refused for good, so the next try is a new one; after an outage the old key must stay, lest it buy twice.
         toast = Toast("error", refusal.detail, refusal.trace_id)
-        response = desk.fragment("orders/_key.html", toast=toast, key=new_id())
+        response = desk.fragment("orders/_key.html", toast=toast, new_key=new_id())
         response.status_code = refusal.status
         response.headers["HX-Reswap"] = "none"
         return response
     shipment = answer.read(Shipment)
     message = f"Label bought: {shipment.carrier.upper()} {shipment.tracking_number or ''}".strip() + "."
-    return await _progress(desk, order_id, toast=message, key=new_id())
+    return await _progress(desk, order_id, toast=message, new_key=new_id())
 
 
 @router.post("/{order_id}/shipments/{shipment_id}/void")
@@ -167,7 +168,7 @@ def number(text: str) -> float | str:
 
 
 async def _progress(
-    desk: Desk, order_id: UUID, *, n: int = 0, toast: str | None = None, key: UUID | None = None
+    desk: Desk, order_id: UUID, *, n: int = 0, toast: str | None = None, new_key: UUID | None = None
 ) -> Response:
     order, shipments = await asyncio.gather(desk.api.get(f"/orders/{order_id}", Order), _shipments(desk, order_id))
     return desk.fragment(
@@ -175,7 +176,7 @@ async def _progress(
         toast=Toast("success", toast) if toast else None,
         order=order,
         shipments=shipments or order.shipments,
-        key=key,
+        new_key=new_key,
         follow=_follow(order, n),
     )
 
