@@ -83,5 +83,5 @@ class OrderSnapshot(ReceivedEvent):
     number: str
     state: str
     shipping_address: ReadAddress | None = None
-    allocations: list[ReadAllocation] = []
+    allocations: tuple[ReadAllocation, ...] = ()
     updated_at: datetime

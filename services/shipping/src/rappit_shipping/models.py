@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Enum,
     ForeignKey,
     Index,
     Integer,
@@ -30,6 +32,19 @@ from sqlalchemy.orm import Mapped, mapped_column
 from rappit_shipping.domain.shipments import UNSETTLED, ShipmentStatus
 
 Timestamp = DateTime(timezone=True)
+
+
+def _values(kind: type[StrEnum]) -> list[str]:
+    return [member.value for member in kind]
+
+
+StatusText = Enum(
+    ShipmentStatus,
+    native_enum=False,
+    create_constraint=False,
+    length=20,
+    values_callable=_values,
+)
 
 
 def quoted(values: Iterable[str]) -> str:
@@ -100,7 +115,7 @@ class Shipment(TenantScoped, ShippingBase):
     order_number: Mapped[str] = mapped_column(String(200))
     carrier_account_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("carrier_accounts.id"))
     carrier: Mapped[str] = mapped_column(String(40))
-    status: Mapped[ShipmentStatus] = mapped_column(String(20))
+    status: Mapped[ShipmentStatus] = mapped_column(StatusText)
     version: Mapped[int] = mapped_column(Integer, default=0)
     reference: Mapped[str] = mapped_column(String(30), unique=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(255))

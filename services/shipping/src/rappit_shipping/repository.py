@@ -5,10 +5,17 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from rappit_shipping.domain.shipments import LIVE, UNSETTLED, AccountNotFoundError, ShipmentNotFoundError
+from rappit_shipping.domain.shipments import (
+    LIVE,
+    UNSETTLED,
+    AccountExistsError,
+    AccountNotFoundError,
+    ShipmentNotFoundError,
+)
 from rappit_shipping.messages import OrderSnapshot
 from rappit_shipping.models import CarrierAccount, FollowedOrder, Shipment, StoredLabel
 
@@ -19,13 +26,19 @@ class AccountRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    def add(self, account: CarrierAccount) -> None:
-        """Keep a new account."""
-        self._session.add(account)
+    async def add(self, account: CarrierAccount) -> None:
+        """Keep a new account.
 
-    async def find_by_name(self, name: str) -> CarrierAccount | None:
-        """Return the account of that name, if any."""
-        return await self._session.scalar(select(CarrierAccount).where(CarrierAccount.name == name))
+        Raises:
+            AccountExistsError: Another one of this organization has its name.
+        """
+        self._session.add(account)
+        try:
+            await self._session.flush()
+        except IntegrityError:
+            raise AccountExistsError(
+                f"There is a carrier account named {account.name!r} already.", name=account.name
+            ) from None
 
     async def get(self, account_id: UUID) -> CarrierAccount:
         """Return an account.

@@ -1,0 +1,1 @@
+"""Carriers: adapters, transport, breakers and bulkheads."""

@@ -4,10 +4,9 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import datetime, time
+from http import HTTPStatus
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
-
-import httpx
 
 from rappit_shipping.carriers import karrio_seam
 from rappit_shipping.carriers.checks import required, too_many_parcels
@@ -101,7 +100,7 @@ class DhlCarrier:
         query = {"profile": PROFILE, "shipment": tracking_number}
         answer = await self._send(credentials, "DELETE", ORDERS, params=query)
         body = self._accepted(credentials, answer)
-        if _item_status(body) != httpx.codes.OK:
+        if _item_status(body) != HTTPStatus.OK:
             raise OutcomeUnknown("DHL answered without saying whether the shipment was deleted.", raw=body)
 
     async def find(self, credentials: Credentials, reference: str) -> Found | None:
@@ -113,11 +112,11 @@ class DhlCarrier:
     ) -> VoidState:
         """See the port. ``GET /orders`` knows unclosed shipments only, so its 404 tells nothing after day close."""
         answer = await self._send(credentials, "GET", ORDERS, params={"shipment": tracking_number})
-        if _item_status(answer.body) == httpx.codes.OK:
+        if _item_status(answer.body) == HTTPStatus.OK:
             return VoidState.LIVE
         here, then = now.astimezone(GERMANY), bought_at.astimezone(GERMANY)
         still_open = here.date() == then.date() and here.time() < DAY_CLOSE
-        is_gone = answer.status == httpx.codes.NOT_FOUND or _item_status(answer.body) == httpx.codes.NOT_FOUND
+        is_gone = answer.status == HTTPStatus.NOT_FOUND or _item_status(answer.body) == HTTPStatus.NOT_FOUND
         return VoidState.VOIDED if is_gone and still_open else VoidState.UNCLEAR
 
     async def _send(self, credentials: Credentials, method: str, path: str, **request: Any) -> Answer:
@@ -132,7 +131,7 @@ class DhlCarrier:
 
     def _accepted(self, credentials: Credentials, answer: Answer) -> dict[str, Any]:
         status = _item_status(answer.body)
-        if answer.status < httpx.codes.BAD_REQUEST and status in {None, httpx.codes.OK}:
+        if answer.status < HTTPStatus.BAD_REQUEST and status in {None, HTTPStatus.OK}:
             return answer.body
         mapper = karrio_seam.dhl_mapper(credentials, self._base_url)
         findings = [finding for item in rows(answer.body, "items") for finding in rows(item, "validationMessages")]
@@ -156,7 +155,7 @@ def _item_status(body: Mapping[str, Any]) -> int | None:
 
 def _purchase(body: dict[str, Any]) -> Purchase:
     number = text(body, "items", 0, "shipmentNo")
-    if not number or _item_status(body) != httpx.codes.OK:
+    if not number or _item_status(body) != HTTPStatus.OK:
         raise OutcomeUnknown("DHL accepted the shipment but named no shipment number.", raw=body)
     # DHL names no price: it bills by contract.
     return Purchase(number, (number,), None, body)

@@ -5,9 +5,8 @@ import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
 from typing import Any, ClassVar
-
-import httpx
 
 from rappit_shipping.carriers import karrio_seam
 from rappit_shipping.carriers.checks import required, too_many_parcels
@@ -31,7 +30,38 @@ from rappit_shipping.domain.carrier import (
 
 MAX_PARCELS = 30
 GROUND_COUNTRIES = frozenset({"US", "CA"})
-EUROPE = frozenset("AT BE BG CH CZ DE DK EE ES FI FR GB GR HR HU IE IT LT LU LV NL NO PL PT RO SE SI SK".split())
+EUROPE = frozenset(
+    {
+        "AT",
+        "BE",
+        "BG",
+        "CH",
+        "CZ",
+        "DE",
+        "DK",
+        "EE",
+        "ES",
+        "FI",
+        "FR",
+        "GB",
+        "GR",
+        "HR",
+        "HU",
+        "IE",
+        "IT",
+        "LT",
+        "LU",
+        "LV",
+        "NL",
+        "NO",
+        "PL",
+        "PT",
+        "RO",
+        "SE",
+        "SI",
+        "SK",
+    }
+)
 CANCELLED = "CA"
 
 
@@ -145,7 +175,7 @@ class FedexCarrier:
 
     def _accepted(self, credentials: Credentials, answer: Answer, operation: str) -> dict[str, Any]:
         errors = rows(answer.body, "errors")
-        if answer.status < httpx.codes.BAD_REQUEST and not errors:
+        if answer.status < HTTPStatus.BAD_REQUEST and not errors:
             return answer.body
         mapper = karrio_seam.fedex_mapper(credentials, self._base_url)
         parse = getattr(mapper, "parse_shipment_response" if operation == "create_shipment" else _CANCEL)
@@ -188,5 +218,3 @@ def _cost(shipment: object, pieces: list[Any]) -> Money | None:
         return None
     currency = text(pieces, 0, "currency")
     return Money(sum(amounts, Decimal(0)), currency) if amounts and currency else None
-
-

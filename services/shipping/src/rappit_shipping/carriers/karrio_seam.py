@@ -6,7 +6,9 @@ Importing it switches TLS verification off for the whole process, which is undon
 
 import ssl
 import warnings
-from typing import Any
+from typing import Any, cast
+
+from rappit_shipping.domain.carrier import Address, Credentials, LabelOrder
 
 _verifying = ssl._create_default_https_context  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - what Karrio replaces
 try:
@@ -23,8 +25,6 @@ try:
 finally:
     ssl._create_default_https_context = _verifying  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
-from rappit_shipping.domain.carrier import Address, Credentials, LabelOrder
-
 
 @attr.s(auto_attribs=True)
 class FedexSettings(_FedexSettings):
@@ -33,7 +33,7 @@ class FedexSettings(_FedexSettings):
     base_url: str = ""
 
     @property
-    def server_url(self) -> str:
+    def server_url(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride] - theirs names two servers
         """Where this account's calls go."""
         return self.base_url
 
@@ -45,7 +45,7 @@ class DhlSettings(_DhlSettings):
     base_url: str = ""
 
     @property
-    def server_url(self) -> str:
+    def server_url(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride] - theirs names two servers
         """Where this account's calls go."""
         return f"{self.base_url}/parcel/de/shipping"
 
@@ -124,7 +124,7 @@ def cancel_request(tracking_number: str) -> Any:
 
 def parsed(parse: Any, body: Any, ctx: Any = None) -> tuple[Any, list[Any]]:
     """Return what a mapper's ``parse_*`` makes of a JSON answer: details (or None) and messages."""
-    details, messages = parse(lib.Deserializable(body, lib.to_dict, ctx))
+    details, messages = parse(lib.Deserializable(body, cast("Any", lib.to_dict), ctx))
     return details, list(messages)
 
 

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 
 import httpx
@@ -103,18 +104,18 @@ class CarrierHttp:
             body: object = json.loads(content)
         except ValueError:
             body = None
-        if status == httpx.codes.TOO_MANY_REQUESTS:
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
             raise NotSent(
                 f"{self.name} turned the request away: too many requests.",
                 retry_after_s=_retry_after_s(headers.get("retry-after")),
             )
         raw = cast("dict[str, Any]", body) if isinstance(body, dict) else None
-        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise OutcomeUnknown(f"{self.name} failed with status {status}.", raw=raw)
         if raw is None:
             quoted = content[:MAX_QUOTED_CHARACTERS].decode("utf-8", "replace")
             raise OutcomeUnknown(f"{self.name} answered {status} with something that is not JSON: {quoted!r}")
-        if httpx.codes.MULTIPLE_CHOICES <= status < httpx.codes.BAD_REQUEST:
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise OutcomeUnknown(f"{self.name} answered with a redirection ({status}), which is not followed.", raw=raw)
         return Answer(status, raw)
 
@@ -185,9 +186,11 @@ class TokenCache:
             # Whatever became of the token request, the label's was never sent.
             raise NotSent(f"{error.detail} (while signing in; nothing else was sent)") from None
         value, lifetime = answer.body.get("access_token"), answer.body.get("expires_in", 0)
-        if answer.status >= httpx.codes.BAD_REQUEST:
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             detail = _oauth_words(answer.body)
-            raise Refused(f"{self._http.name} does not accept the account's credentials: {detail}", status=answer.status)
+            raise Refused(
+                f"{self._http.name} does not accept the account's credentials: {detail}", status=answer.status
+            )
         if not isinstance(value, str) or not value:
             raise NotSent(f"{self._http.name} answered without a token.")
         lifetime_s = float(lifetime) if isinstance(lifetime, int | float | str) and str(lifetime).isdigit() else 0
@@ -221,7 +224,7 @@ class SignedHttp:
             token = await self._tokens.get(form)
             signed = {**headers, "authorization": f"Bearer {token}"}
             answer = await self._http.send(method, path, headers=signed, **request)
-            if answer.status != httpx.codes.UNAUTHORIZED:
+            if answer.status != HTTPStatus.UNAUTHORIZED:
                 return answer
             self._tokens.forget(form, token)
             _log.info("carrier_token_renewed", carrier=self._http.name)

@@ -1,7 +1,7 @@
 """The one port behind which every carrier stands, and what can come of a call to one.
 
-A call ends in exactly one of four ways, and the difference is money: done, refused by the carrier (nothing happened),
-never sent (nothing happened, may be tried again), or unknown (a label may have been bought: look, never ask again blindly).
+A call ends in exactly one of four ways, and the difference is money: done; refused by the carrier (nothing happened);
+never sent (nothing happened, may be tried again); or unknown (a label may have been bought: look, never ask blindly).
 """
 
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from rappit_common.errors import ConflictError, InvalidError, NotFoundError, RappitError
+from rappit_common.errors import ConflictError, InvalidError, NotFoundError, RappitError, UnavailableError
 
 
 class ShipmentStatus(StrEnum):
@@ -31,7 +31,8 @@ TRANSITIONS: Mapping[ShipmentStatus, frozenset[ShipmentStatus]] = {
     S.OUTCOME_UNKNOWN: frozenset({S.LABELLED, S.FAILED, S.VOIDED}),
     S.LABELLED: frozenset({S.VOID_PENDING}),
     S.VOID_PENDING: frozenset({S.VOIDED, S.LABELLED}),
-    S.FAILED: frozenset(),
+    # Only when a carrier's answer comes after we gave up on it: what was bought is never forgotten.
+    S.FAILED: frozenset({S.LABELLED}),
     S.VOIDED: frozenset(),
 }
 LIVE = frozenset({S.PURCHASING, S.LABELLED, S.OUTCOME_UNKNOWN, S.VOID_PENDING})
@@ -77,6 +78,12 @@ class AlreadyLabelledError(ConflictError):
     code = "already_labelled"
 
 
+class OrderUnknownError(OrderNotShippableError):
+    """Orders has not told shipping of this order, or not yet."""
+
+    code = "order_unknown"
+
+
 class IdempotencyConflictError(ConflictError):
     """The key was used for another request."""
 
@@ -113,10 +120,9 @@ class LabelMissingError(ConflictError):
     code = "label_missing"
 
 
-class PurchaseFailedError(RappitError):
-    """The request never reached the carrier: nothing was bought, and the same may be tried again."""
+class NotBoughtError(UnavailableError):
+    """The request never reached the carrier: nothing was bought or voided, and the same may be tried again."""
 
-    status = 503
     code = "carrier_unavailable"
 
 
@@ -227,7 +233,8 @@ def choose_lines(
     warehouses = sorted({allocation.warehouse_code for allocation in every})
     if wanted is not None and every and wanted not in warehouses:
         raise OrderNotShippableError(
-            f"Nothing of order {number} is allocated in {wanted}, but in {', '.join(warehouses)}.", warehouses=warehouses
+            f"Nothing of order {number} is allocated in {wanted}, but in {', '.join(warehouses)}.",
+            warehouses=warehouses,
         )
     unshipped = sorted({warehouse for (warehouse, _), quantity in left.items() if quantity > 0})
     if wanted is None and len(unshipped) > 1:

@@ -1,0 +1,1 @@
+"""What spans several transactions: write down, ask the carrier outside of any, write down what came of it."""

@@ -1,0 +1,1 @@
+"""Use cases: one function a business verb; the caller owns the transaction."""
