@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from rappit_common.settings import ServiceSettings
+from rappit_common.settings import ProcessSettings
 from rappit_devstack import catalogue, compose
 from rappit_devstack.state import Secrets, State
 
@@ -38,7 +38,7 @@ def values(tmp_path):
 def settings_class(name):
     module = importlib.import_module(f"{MODULES[name]}.settings")
     own = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__]
-    (found,) = [kind for kind in own if issubclass(kind, ServiceSettings)]
+    (found,) = [kind for kind in own if issubclass(kind, ProcessSettings)]
     return found
 
 

@@ -30,7 +30,7 @@ from rappit_common.messaging.publisher import Publisher
 from rappit_common.messaging.relay import Relay
 from rappit_common.messaging.retry import RetryPolicy
 from rappit_common.messaging.topology import Subscription
-from rappit_common.settings import EXIT_CONFIGURATION, ServiceSettings, StatefulSettings, load_settings
+from rappit_common.settings import EXIT_CONFIGURATION, ProcessSettings, StatefulSettings, load_settings
 from rappit_common.tracing import configure_tracing
 from rappit_common.unit_of_work import UnitOfWork, UnitsOfWork
 from rappit_common.web.asyncapi import asyncapi_router
@@ -56,7 +56,6 @@ class Part(Protocol):
         """End gracefully within the shutdown timeout."""
 
 
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 StatefulT = TypeVar("StatefulT", bound=StatefulSettings)
 UnitT = TypeVar("UnitT", bound=UnitOfWork)
 
@@ -231,12 +230,12 @@ def create_app(name: str, prefix: str, lifespan: Callable[[FastAPI], Any]) -> Fa
     return app
 
 
-def wrap_app(app: FastAPI, settings: ServiceSettings, larger_bodies: dict[str, int] | None = None) -> ASGIApp:
+def wrap_app(app: FastAPI, settings: ProcessSettings, larger_bodies: dict[str, int] | None = None) -> ASGIApp:
     """Put the body limit and the request's context around an app."""
     return RequestContext(BodyLimit(app, settings.body_limit_bytes, larger_bodies))
 
 
-def run_server(app: ASGIApp, settings: ServiceSettings) -> None:
+def run_server(app: ASGIApp, settings: ProcessSettings) -> None:
     """Serve ``app`` until SIGTERM, then finish what is in hand within the shutdown timeout.
 
     Raises:

@@ -55,8 +55,8 @@ EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 CommaSeparatedNetworks = Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_split)]
 
 
-class ServiceSettings(BaseSettings):
-    """What every service process is told by its environment. Names are the variables' names in lower case."""
+class ProcessSettings(BaseSettings):
+    """What every process is told by its environment. Names are the variables' names in lower case."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -64,13 +64,18 @@ class ServiceSettings(BaseSettings):
     log_level: str = "INFO"
     http_host: str = "0.0.0.0"  # noqa: S104 - a service in its own container listens on all of it
     http_port: int = Field(default=8000, ge=1, le=65_535)
-    jwt_secret: StrongSecret
-    jwt_secret_previous: StrongSecret | None = None
     trusted_proxies: CommaSeparatedNetworks = ()
     body_limit_bytes: int = Field(default=11 * 1024 * 1024, ge=1024)
     shutdown_timeout_s: int = Field(default=12, ge=1, le=120)
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
     otel_exporter_otlp_endpoint: str | None = None
+
+
+class ServiceSettings(ProcessSettings):
+    """A service that verifies who is asking."""
+
+    jwt_secret: StrongSecret
+    jwt_secret_previous: StrongSecret | None = None
 
 
 class StatefulSettings(ServiceSettings):

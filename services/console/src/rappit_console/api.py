@@ -41,7 +41,10 @@ def create_console(settings: ConsoleSettings) -> ASGIApp:
             base_url=settings.api_base_url, limits=limits, trust_env=False, follow_redirects=False
         ) as http:
             app.state.client = ApiClient(
-                http, timeout_s=settings.api_timeout_s, answer_limit_bytes=settings.api_answer_limit_bytes
+                http,
+                timeout_s=settings.api_timeout_s,
+                answer_limit_bytes=settings.api_answer_limit_bytes,
+                identity_base_url=settings.identity_base_url or settings.api_base_url,
             )
             _log.info("service_started", role="api")
             yield

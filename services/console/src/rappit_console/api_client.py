@@ -110,9 +110,13 @@ class ApiClient:
         http: Pooled, its base URL is the ingress.
         timeout_s: For one call.
         answer_limit_bytes: Larger answers are refused.
+        identity_base_url: Where ``/auth`` is asked for.
     """
 
-    def __init__(self, http: httpx.AsyncClient, *, timeout_s: float, answer_limit_bytes: int) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, *, timeout_s: float, answer_limit_bytes: int, identity_base_url: str
+    ) -> None:
+        self._identity_base_url = identity_base_url
         self._http = http
         self._timeout_s = timeout_s
         self._answer_limit_bytes = answer_limit_bytes
@@ -158,7 +162,13 @@ class ApiClient:
             async with (
                 asyncio.timeout(limit_s),
                 self._http.stream(
-                    method, path, params=query or None, json=body, content=content, headers=sent, timeout=timeout
+                    method,
+                    self._address_of(path),
+                    params=query or None,
+                    json=body,
+                    content=content,
+                    headers=sent,
+                    timeout=timeout,
                 ) as response,
             ):
                 answer = Answer(response.status_code, response.headers, await self._content(response))
@@ -172,6 +182,9 @@ class ApiClient:
         if answer.status >= CLIENT_ERROR:
             raise _error_of(answer)
         return answer
+
+    def _address_of(self, path: str) -> str:
+        return f"{self._identity_base_url}{path}" if path.startswith("/auth/") else path
 
     async def _content(self, response: httpx.Response) -> bytes:
         read = bytearray()

@@ -4,7 +4,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
-from rappit_common.settings import ServiceSettings, StrongSecret
+from rappit_common.settings import ProcessSettings, StrongSecret
 
 
 def _address(value: str) -> str:
@@ -17,11 +17,13 @@ def _address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
-class ConsoleSettings(ServiceSettings):
+class ConsoleSettings(ProcessSettings):
     """Settings of the console.
 
     Attributes:
         api_base_url: The ingress as seen from here; every call of the console goes there.
+        identity_base_url: Identity itself, for signing in: through the ingress, all who sign in by the console would
+            count as one source. Identity must trust the console (``TRUSTED_PROXIES``). The ingress when not given.
         public_base_url: The ingress as seen by browsers; https makes the session cookie Secure always.
         session_secret: Encrypts the session cookie.
         session_secret_previous: The secret before, still read, so that a rotation signs nobody out.
@@ -33,6 +35,7 @@ class ConsoleSettings(ServiceSettings):
     """
 
     api_base_url: Address
+    identity_base_url: Address | None = None
     public_base_url: Address | None = None
     session_secret: StrongSecret
     session_secret_previous: StrongSecret | None = None

@@ -102,7 +102,11 @@ def _shipping(world: World) -> dict[str, str]:
 
 
 def _console(world: World) -> dict[str, str]:
-    return {"API_BASE_URL": world.ingress_url, "SESSION_SECRET": world.secrets.password("SESSION_SECRET")}
+    return {
+        "API_BASE_URL": world.ingress_url,
+        "IDENTITY_BASE_URL": world.address(IDENTITY),
+        "SESSION_SECRET": world.secrets.password("SESSION_SECRET"),
+    }
 
 
 IDENTITY = "identity"

@@ -13,6 +13,8 @@ from rappit_identity.domain.secrets import InvalidCredentialsError, digest, new_
 from rappit_identity.models import ApiKey, Operator, Organization, RefreshToken, User
 from rappit_identity.unit import IdentityUnit
 
+REUSE_GRACE = timedelta(seconds=10)
+
 _log = get_logger()
 
 
@@ -100,7 +102,8 @@ async def continue_session(unit: IdentityUnit, presented: str, *, now: datetime,
     """Exchange a refresh token for its successor.
 
     A token that comes a second time was copied, by a thief or from one: whoever holds the other copy cannot be told
-    apart from its owner, so the whole session ends.
+    apart from its owner, so the whole session ends. For a few seconds it is exchanged again instead: its owner may have
+    asked twice at once, from two pages or through two replicas of the console, or have lost the first answer.
 
     Args:
         unit: Under a bypass, since the token itself names its holder.
@@ -114,7 +117,8 @@ async def continue_session(unit: IdentityUnit, presented: str, *, now: datetime,
     token = await unit.refresh_tokens.lock(digest(presented))
     if token is None:
         return None
-    if token.used_at is not None and token.revoked_at is None:
+    used_before = token.used_at is not None and now - token.used_at > REUSE_GRACE
+    if used_before and token.revoked_at is None:
         await unit.refresh_tokens.revoke_family(token.family_id, now)
         _log.warning("refresh_token_reused", subject=str(token.user_id or token.operator_id))
         return None
@@ -123,7 +127,7 @@ async def continue_session(unit: IdentityUnit, presented: str, *, now: datetime,
     account = await _holder_of(unit, token)
     if account is None or not account.active:
         return None
-    token.used_at = now
+    token.used_at = token.used_at or now
     principal = principal_of(account)
     return Session(principal, await _add_token(unit, principal, token.family_id, now=now, lifetime=lifetime))
 
