@@ -29,7 +29,7 @@ async def test_another_merchant_finds_nothing_of_ours(make_merchant, scene):
                     "parcels": [{"weight_kg": "1", "length_cm": "10", "width_cm": "10", "height_cm": "10"}],
                 },
             )
-        assert refused.value.status == 404
+        assert refused.value.code == "order_unknown"
         with pytest.raises(ApiError) as refused:
             await other.api.get("/orders/ops/dead-letters")
         assert refused.value.status == 403
