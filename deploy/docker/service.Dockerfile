@@ -43,8 +43,8 @@ RUN for package in ${LIBRARIES} "${SERVICE}"; do \
         (cd "/build/src/${package}" && /opt/tools/bin/python -m hatchling build --target wheel --directory /build/wheels) || exit 1; \
     done \
     && /opt/tools/bin/uv pip install --quiet --offline --no-deps /build/wheels/*.whl \
-    # One name to start every image by, since ENTRYPOINT knows no arguments; a missing command fails here.
-    && test -x "${VIRTUAL_ENV}/bin/${COMMAND}" && ln -s "${COMMAND}" "${VIRTUAL_ENV}/bin/service"
+    # One name to start every image by, since ENTRYPOINT knows no arguments; what cannot start fails here already.
+    && "${VIRTUAL_ENV}/bin/${COMMAND}" --help >/dev/null && ln -s "${COMMAND}" "${VIRTUAL_ENV}/bin/service"
 
 # --- What runs: Python, the environment, nothing that installs or compiles.
 FROM ${PYTHON_IMAGE} AS runtime
