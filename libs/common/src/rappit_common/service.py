@@ -7,10 +7,12 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
 import uvicorn
@@ -133,7 +135,9 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
     runtime = Runtime(
         settings=settings,
         database=database,
-        units=UnitsOfWork(database, service.unit, relay.nudge if runs_relay else lambda: None),
+        units=UnitsOfWork(
+            database, service.unit, relay.nudge if runs_relay else lambda: None, has_relay=service.uses_broker
+        ),
         publisher=publisher,
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
         limits=limits,
@@ -157,7 +161,7 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
             if service.uses_broker:
                 await publisher.start()
             for part in parts:
-                stack.push_async_callback(part.stop)
+                stack.push_async_callback(_stop_within, part, settings.shutdown_timeout_s / 2 + 1)
                 await part.start()
             _log.info("service_started", role=role)
             yield
@@ -175,6 +179,14 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         consumed = service.router() if service.router else None
         app.include_router(asyncapi_router(service.name, consumed, service.publishes), prefix=service.prefix)
     return service.wrap(wrap_app(app, settings, service.larger_bodies), runtime)
+
+
+async def _stop_within(part: Part, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await part.stop()
+    except Exception as error:  # noqa: BLE001 - the others must end too: what was in hand here is redelivered
+        _log.error("part_not_stopped", part=type(part).__name__, exc_info=error)
 
 
 def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, uses_broker: bool) -> None:
@@ -200,7 +212,7 @@ def _consuming_parts(
         policy=policy,
         context={"units": runtime.units, **service.consumer_context(runtime)},
         prefetch=settings.consumer_prefetch,
-        drain_timeout_s=settings.shutdown_timeout_s - 2,
+        drain_timeout_s=settings.shutdown_timeout_s / 2,
     )
     drain = DeadLetterDrain(
         service=service.name,
@@ -256,13 +268,23 @@ def run_server(app: ASGIApp, settings: ProcessSettings) -> None:
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        # Requests first, then what runs in the background: half of the time for each.
+        timeout_graceful_shutdown=max(1, settings.shutdown_timeout_s // 2),
+        # Pipelined requests would inherit the context of the one before: its tenant in the logs, its trace.
+        reset_contextvars=True,
         backlog=BACKLOG,
     )
     server = uvicorn.Server(config)
+    # uvicorn raises the signal again after its graceful end, for whoever handled it before: we did, and all went well.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _environment(name: str) -> str:

@@ -50,7 +50,8 @@ def continued_span(name: str, headers: Mapping[str, str], kind: SpanKind = SpanK
         headers: A carrier with lower-case names; only ``traceparent`` and ``tracestate`` are read.
         kind: Whether this side serves a request or consumes a message.
     """
-    parent = _propagator.extract(dict(headers))
+    # From an empty context: a request or a message without a trace begins one, whatever this task inherited.
+    parent = _propagator.extract(dict(headers), otel_context.Context())
     tracer = trace.get_tracer("rappit")
     span = tracer.start_span(name, context=parent, kind=kind)
     token = otel_context.attach(trace.set_span_in_context(span, parent))

@@ -17,7 +17,17 @@ from rappit_common.messaging.inbox import Inbox
 from rappit_common.messaging.outbox import Outbox
 from rappit_common.tracing import current_trace_id
 
-_open: ContextVar[bool] = ContextVar("rappit_unit_of_work_open", default=False)
+
+class _Opening:
+    """Whether a unit of work is still open: a task begun inside of one inherits the mark, and may outlive it."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self) -> None:
+        self.ended = False
+
+
+_open: ContextVar[_Opening | None] = ContextVar("rappit_unit_of_work_open", default=None)
 _log = get_logger()
 
 
@@ -74,10 +84,19 @@ class UnitsOfWork(Generic[UnitT]):
         database: Where.
         kind: The service's unit of work.
         nudge: Called after a commit that wrote to the outbox, to wake the relay of this process at once.
+        has_relay: False where no process ever drains the outbox, which then refuses to be written to.
     """
 
-    def __init__(self, database: Database, kind: type[UnitT], nudge: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        kind: type[UnitT],
+        nudge: Callable[[], None] = lambda: None,
+        *,
+        has_relay: bool = True,
+    ) -> None:
         self.database = database
+        self._has_relay = has_relay
         self._kind = kind
         self._nudge = nudge
         self._sessions = async_sessionmaker(
@@ -106,25 +125,21 @@ class UnitsOfWork(Generic[UnitT]):
 
     @asynccontextmanager
     async def _begin(self, tenancy: Tenancy) -> AsyncGenerator[UnitT]:
-        if _open.get():
+        outer = _open.get()
+        if outer is not None and not outer.ended:
             raise NestedUnitOfWorkError("a unit of work is already open: pass it on instead of opening another")
-        token = _open.set(True)
+        opening = _Opening()
+        _open.set(opening)
         try:
             async with self._sessions() as session:
                 async with session.begin():
                     await apply_tenancy(session, tenancy)
                     unit = self._kind(session, tenancy)
+                    unit.outbox.has_relay = self._has_relay
                     yield unit
                     await unit.outbox.flush()
                 if unit.outbox.used:
                     self._nudge()
         finally:
-            _reset(token)
-
-
-def _reset(token: Any) -> None:
-    try:
-        _open.reset(token)
-    except ValueError:
-        # FastAPI may finish a dependency in another context than it began in; that one ends with the request.
-        _open.set(False)
+            # By the mark and not by the variable: FastAPI may finish a dependency in another context than it began in.
+            opening.ended = True

@@ -1,10 +1,11 @@
 """The one door to PostgreSQL: a bounded pool, bounded statements, and a question whether the server is there."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 from pydantic import SecretStr
-from sqlalchemy import exc, text
+from sqlalchemy import event, exc, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -14,7 +15,6 @@ _MAX_CAUSES = 10
 
 _AWAY = (
     ConnectionError,
-    exc.InterfaceError,
     exc.TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -23,6 +23,10 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+
+class DatabaseUnreachableError(ConnectionError):
+    """No connection could be made: no such host, no route, nobody listens, or no answer in time."""
 
 
 def asyncpg_url(url: str) -> URL:
@@ -70,6 +74,8 @@ class Database:
             },
         )
 
+        event.listen(self.engine.sync_engine, "do_connect", _connect)
+
     async def ping(self) -> None:
         """Return when the server answers.
 
@@ -84,6 +90,15 @@ class Database:
         await self.engine.dispose()
 
 
+def _connect(dialect: Any, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    # A name that is gone from DNS or a silent host are neither ConnectionError nor an error of the driver, yet mean
+    # the same: marked here, where no other OSError or TimeoutError can be meant.
+    try:
+        return dialect.connect(*arguments, **options)
+    except (OSError, TimeoutError) as error:
+        raise DatabaseUnreachableError(f"PostgreSQL cannot be reached: {error or type(error).__name__}") from error
+
+
 def is_outage(error: BaseException) -> bool:
     """Tell whether ``error`` says that PostgreSQL is away, as opposed to a fault of the message or of our code."""
     seen: BaseException | None = error
@@ -92,6 +107,10 @@ def is_outage(error: BaseException) -> bool:
             return False
         if isinstance(seen, _AWAY) or (isinstance(seen, exc.DBAPIError) and seen.connection_invalidated):
             return True
+        # The driver's own complaints: of a connection that is gone, but also of a value that fits no column, which
+        # no waiting mends.
+        if isinstance(seen, asyncpg.InterfaceError):
+            return not isinstance(seen, asyncpg.exceptions.DataError | ValueError)
         original: object = getattr(seen, "orig", None)
         seen = original if isinstance(original, BaseException) else seen.__cause__
     return False

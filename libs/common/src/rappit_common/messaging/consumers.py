@@ -1,18 +1,28 @@
 """A service's consumers: declared, started when the broker is there, stopped before what is in hand is drained."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import aio_pika
+from aio_pika.connection import make_url
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitRouter
 from pydantic import SecretStr
 
 from rappit_common.logs import get_logger
-from rappit_common.messaging.publisher import BROKER_ERRORS, CONNECT_TIMEOUT_S, RECONNECT_S
+from rappit_common.messaging.publisher import (
+    CONNECT_TIMEOUT_S,
+    HEARTBEAT_S,
+    RECONNECT_S,
+    BrokerAwayError,
+    broker_faults,
+)
 from rappit_common.messaging.retry import RetryPolicy, make_retry_middleware
 from rappit_common.messaging.topology import Subscription, declare_topology
+
+CANCEL_TIMEOUT_S = 2.0
 
 _log = get_logger()
 
@@ -48,9 +58,10 @@ class Consumers:
         self._subscriptions = subscriptions
         self._policy = policy
         self._starting: asyncio.Task[None] | None = None
-        self.is_running = False
+        self._started = False
         self.broker = RabbitBroker(
-            url.get_secret_value(),
+            # By default a peer that fell silent would be noticed after minutes only.
+            str(make_url(url.get_secret_value(), heartbeat=HEARTBEAT_S)),
             default_channel=Channel(prefetch_count=prefetch, on_return_raises=True),
             reconnect_interval=RECONNECT_S,
             graceful_timeout=drain_timeout_s,
@@ -63,6 +74,15 @@ class Consumers:
         for name, value in context.items():
             self.broker.context.set_global(name, value)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether messages can arrive now: every consumer was started, and its channel is open."""
+        connection: Any = getattr(self.broker, "_connection", None)
+        if not self._started or connection is None or not connection.connected.is_set():
+            return False
+        queues: list[Any] = [getattr(subscriber, "_queue_obj", None) for subscriber in self.broker.subscribers]
+        return all(queue is not None and not queue.channel.is_closed for queue in queues)
+
     async def start(self) -> None:
         """Begin to connect and consume; returns at once, since the broker may come later than we do."""
         self._starting = asyncio.create_task(self._start(), name="consumers-start")
@@ -70,13 +90,18 @@ class Consumers:
     async def _start(self) -> None:
         while True:
             try:
-                await self._declare()
-                await self.broker.start()
-            except BROKER_ERRORS as error:
-                _log.warning("broker_away", connection=f"{self._service}-consumers", error=str(error))
+                with broker_faults():
+                    await self._declare()
+                    await self.broker.start()
+            except BrokerAwayError as error:
+                _log.warning("broker_away", connection=f"{self._service}-consumers", error=error.message)
                 await asyncio.sleep(RECONNECT_S)
                 continue
-            self.is_running = True
+            except Exception as error:  # noqa: BLE001 - nobody waits for this task, so it says why here and tries again
+                _log.error("consumers_not_started", exc_info=error)
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            self._started = True
             _log.info("consumers_started", queues=[s.queue for s in self._subscriptions])
             return
 
@@ -87,7 +112,7 @@ class Consumers:
 
     async def stop(self) -> None:
         """Cancel the consumers first, so that nothing new arrives, then let what is in hand finish."""
-        self.is_running = False
+        self._started = False
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
@@ -97,5 +122,7 @@ class Consumers:
             tag: Any = getattr(subscriber, "_consumer_tag", None)
             if queue is not None and tag is not None and not queue.channel.is_closed:
                 subscriber._consumer_tag = None  # type: ignore[attr-defined] # noqa: SLF001 # pyright: ignore[reportAttributeAccessIssue]
-                await queue.cancel(tag)
+                # Should the broker be away or deaf, there is nothing to cancel, and what is in hand still finishes.
+                with contextlib.suppress(BrokerAwayError), broker_faults():
+                    await queue.cancel(tag, timeout=CANCEL_TIMEOUT_S)
         await self.broker.stop()

@@ -26,9 +26,9 @@ from rappit_common.messaging.events import (
     HEADER_ERROR_TYPE,
     HEADER_ORGANIZATION,
 )
-from rappit_common.messaging.headers import json_safe, storable
+from rappit_common.messaging.headers import attempt_of, json_safe, storable
 from rappit_common.messaging.outbox import Outbox
-from rappit_common.messaging.publisher import BROKER_ERRORS, RECONNECT_S, connect_robust
+from rappit_common.messaging.publisher import RECONNECT_S, BrokerAwayError, broker_faults, connect_robust
 from rappit_common.messaging.topology import Subscription, declare_topology
 from rappit_common.tracing import TRACEPARENT
 
@@ -79,7 +79,8 @@ def dead_letter_row(queue: str, message: AbstractIncomingMessage, *, now: dateti
     message_id = storable(message.message_id or "")
     if not 0 < len(message_id) <= MAX_NAME_CHARACTERS:
         message_id = hashlib.sha256(message_id.encode() + message.body).hexdigest()
-    attempts = headers.pop(HEADER_ATTEMPT, 1)
+    attempts = attempt_of(headers)
+    headers.pop(HEADER_ATTEMPT, None)
     errors = {name: headers.pop(name, None) for name in (HEADER_ERROR_TYPE, HEADER_ERROR_MESSAGE, HEADER_ERROR_STACK)}
     return {
         "id": new_id(),
@@ -93,7 +94,7 @@ def dead_letter_row(queue: str, message: AbstractIncomingMessage, *, now: dateti
         "error_type": str(errors[HEADER_ERROR_TYPE] or "delivery_limit")[:MAX_NAME_CHARACTERS],
         "error_message": str(errors[HEADER_ERROR_MESSAGE] or DELIVERY_LIMIT_REACHED),
         "error_stack": str(errors[HEADER_ERROR_STACK] or ""),
-        "attempts": attempts if isinstance(attempts, int) else 1,
+        "attempts": attempts,
         "trace_id": _trace_id(headers),
         "first_failed_at": now,
         "last_failed_at": now,
@@ -135,23 +136,25 @@ class DeadLetterDrain:
     async def _start(self) -> None:
         name = f"{self._service}-dead-letters"
         while True:
-            connection: AbstractRobustConnection | None = None
             try:
-                connection = await connect_robust(self._url, name)
-                channel = await connection.channel()
-                await channel.set_qos(prefetch_count=PREFETCH)
-                await declare_topology(channel, self._service, self._subscriptions, self._retry_delays_s)
-                for subscription in self._subscriptions:
-                    queue = await channel.get_queue(subscription.dead_letter_queue, ensure=False)
-                    await queue.consume(functools.partial(self._keep, subscription.queue))
-            except BROKER_ERRORS as error:
-                _log.warning("broker_away", connection=name, error=str(error))
-                if connection is not None:
-                    await connection.close()
+                with broker_faults():
+                    self._connection = await connect_robust(self._url, name)
+                    channel = await self._connection.channel()
+                    await channel.set_qos(prefetch_count=PREFETCH)
+                    letters = await declare_topology(channel, self._service, self._subscriptions, self._retry_delays_s)
+                    for queue, dead_letter_queue in letters.items():
+                        await dead_letter_queue.consume(functools.partial(self._keep, queue))
+            except BrokerAwayError as error:
+                _log.warning("broker_away", connection=name, error=error.message)
+                await self._disconnect()
                 await asyncio.sleep(RECONNECT_S)
                 continue
-            self._connection = connection
             return
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def _keep(self, queue: str, message: AbstractIncomingMessage) -> None:
         row = dead_letter_row(queue, message, now=utc_now())
@@ -184,8 +187,7 @@ class DeadLetterDrain:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
-        if self._connection is not None:
-            await self._connection.close()
+        await self._disconnect()
 
 
 class DeadLetters:

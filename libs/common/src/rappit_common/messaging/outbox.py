@@ -39,6 +39,10 @@ def outbox_row(event: PublishedEvent, *, traceparent: str | None = None) -> dict
     }
 
 
+class NoRelayError(RuntimeError):
+    """A service without a broker has told something to its outbox, where nobody would ever fetch it. A bug."""
+
+
 class Outbox:
     """Collects a unit of work's messages and writes them in one statement just before it commits."""
 
@@ -46,12 +50,11 @@ class Outbox:
         self._session = session
         self._rows: list[dict[str, Any]] = []
         self.used = False
+        self.has_relay = True
 
     def add(self, event: PublishedEvent, *, traceparent: str | None = None) -> UUID:
         """Publish ``event`` if, and only if, this unit of work commits. Returns the message's id."""
-        row = outbox_row(event, traceparent=traceparent)
-        self._rows.append(row)
-        return row["id"]
+        return self._append(outbox_row(event, traceparent=traceparent))
 
     def add_message(
         self,
@@ -66,10 +69,9 @@ class Outbox:
         organization_id: UUID | None,
     ) -> UUID:
         """Publish a message that already has its bytes and its id: a spooled webhook, a requeued dead letter."""
-        row_id = new_id()
-        self._rows.append(
+        return self._append(
             {
-                "id": row_id,
+                "id": new_id(),
                 "organization_id": organization_id,
                 "event": event,
                 "exchange": exchange,
@@ -81,7 +83,12 @@ class Outbox:
                 "mandatory": True,
             }
         )
-        return row_id
+
+    def _append(self, row: dict[str, Any]) -> UUID:
+        if not self.has_relay:
+            raise NoRelayError(f"{row['event']} would stay in the outbox: this service is composed without a broker")
+        self._rows.append(row)
+        return row["id"]
 
     async def flush(self) -> None:
         """Write what was added. Called by the unit of work before its commit."""

@@ -1,7 +1,8 @@
 """Confirmed, mandatory, persistent publishing over one robust connection."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import aio_pika
@@ -34,6 +35,31 @@ class UnroutableError(BrokerAwayError):
     """No queue is bound for the message yet: its consumer was never deployed."""
 
     code = "unroutable"
+
+
+class NotTakenError(BrokerAwayError):
+    """The broker answered that it does not take the message: its queue is full, or has lost its majority."""
+
+    code = "not_taken"
+
+
+@contextmanager
+def broker_faults() -> Generator[None]:
+    """Tell in one way that the broker is away, in whatever way its client notices.
+
+    Raises:
+        BrokerAwayError: It is.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        # The client cancels those who wait on a connection that died: whoever was not cancelled himself must not end.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BrokerAwayError("the connection to the message broker was lost") from error
+    except BROKER_ERRORS as error:
+        raise BrokerAwayError(f"the message broker did not answer: {error or type(error).__name__}") from error
 
 
 async def connect_robust(url: SecretStr, name: str) -> AbstractRobustConnection:
@@ -95,21 +121,17 @@ class Publisher:
     async def _connect(self) -> None:
         while True:
             try:
-                connection = await connect_robust(self._url, self._name)
-            except BROKER_ERRORS as error:
-                _log.warning("broker_away", connection=self._name, error=str(error))
+                with broker_faults():
+                    self._connection = await connect_robust(self._url, self._name)
+                    channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                    # Declared here too, so that publishing never depends on which service started first.
+                    await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            except BrokerAwayError as error:
+                _log.warning("broker_away", connection=self._name, error=error.message)
+                await self._disconnect()
                 await asyncio.sleep(RECONNECT_S)
                 continue
-            try:
-                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                # Declared here too, so that publishing never depends on which service started first.
-                await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
-            except BROKER_ERRORS as error:
-                _log.warning("broker_away", connection=self._name, error=str(error))
-                await connection.close()
-                await asyncio.sleep(RECONNECT_S)
-                continue
-            self._connection, self._channel = connection, channel
+            self._channel = channel
             self._connected.set()
             _log.info("broker_connected", connection=self._name)
             return
@@ -131,6 +153,7 @@ class Publisher:
         Raises:
             BrokerAwayError: Not confirmed in time. The message may still arrive.
             UnroutableError: Mandatory, and no queue takes it.
+            NotTakenError: A queue of its refused it.
         """
         message = aio_pika.Message(
             body,
@@ -143,27 +166,40 @@ class Publisher:
         if not self.is_connected or self._channel is None:
             raise BrokerAwayError("the message broker is away; try again")
         try:
-            async with asyncio.timeout(self._timeout_s):
-                channel = cast("aiormq.Channel", await self._channel.get_underlay_channel())
-                # Past aio-pika's own publish, which holds the channel until each message is written to the socket:
-                # without that wait many leave in one write, and a message costs a fifth less (docs/performance.md).
-                # What is under way stays bounded, since every caller waits for its confirm.
-                await channel.basic_publish(
-                    body,
-                    exchange=exchange,
-                    routing_key=routing_key,
-                    properties=message.properties,
-                    mandatory=mandatory,
-                    wait=False,
-                )
-        except PublishError as error:
-            raise UnroutableError(f"no queue is bound for {routing_key}: is its consumer deployed?") from error
-        except BROKER_ERRORS as error:
-            raise BrokerAwayError(f"the message broker did not confirm: {error or type(error).__name__}") from error
+            with broker_faults():
+                await self._publish(message, exchange, routing_key, mandatory=mandatory)
+        except BrokerAwayError as away:
+            cause = away.__cause__
+            if isinstance(cause, PublishError):
+                raise UnroutableError(f"no queue is bound for {routing_key}: is its consumer deployed?") from cause
+            if isinstance(cause, DeliveryError):
+                raise NotTakenError(f"a queue for {routing_key} is full or out of order: it took nothing") from cause
+            raise
+
+    async def _publish(self, message: aio_pika.Message, exchange: str, routing_key: str, *, mandatory: bool) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            assert self._channel is not None  # noqa: S101 - the caller looked
+            channel = cast("aiormq.Channel", await self._channel.get_underlay_channel())
+            # Past aio-pika's own publish, which holds the channel until each message is written to the socket:
+            # without that wait many leave in one write, and a message costs a fifth less (docs/performance.md).
+            # What is under way stays bounded, since every caller waits for its confirm.
+            await channel.basic_publish(
+                message.body,
+                exchange=exchange,
+                routing_key=routing_key,
+                properties=message.properties,
+                mandatory=mandatory,
+                wait=False,
+            )
 
     async def close(self) -> None:
         """Stop connecting and close the connection."""
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._connection is not None:
-            await self._connection.close()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

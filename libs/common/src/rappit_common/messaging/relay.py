@@ -8,16 +8,16 @@ row (docs/adr/0002). A row published twice after such a death is absorbed by the
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rappit_common.database.engine import Database
 from rappit_common.logs import get_logger
 from rappit_common.messaging import tables
-from rappit_common.messaging.publisher import BrokerAwayError, Publisher, UnroutableError
+from rappit_common.messaging.publisher import BrokerAwayError, NotTakenError, Publisher, UnroutableError
 
 MAX_BACKOFF_S = 60
 KEEP_SENT = timedelta(days=1)
@@ -25,6 +25,8 @@ KEEP_CLAIMS = timedelta(days=7)
 PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
 ERROR_PAUSE_S = 1.0
+# A little more than a publish waits for its confirm.
+STOP_S = 6.0
 
 _log = get_logger()
 _outbox = tables.outbox.c
@@ -54,6 +56,7 @@ class Relay:
         self._poll_s = poll_s
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
 
     def nudge(self) -> None:
         """Look at once: a unit of work of this process has just committed something."""
@@ -61,6 +64,7 @@ class Relay:
 
     async def start(self) -> None:
         """Begin to relay in the background."""
+        self._stop.clear()
         self._tasks = [
             asyncio.create_task(self._run(), name="outbox-relay"),
             asyncio.create_task(self._purge_forever(), name="outbox-purge"),
@@ -68,17 +72,27 @@ class Relay:
 
     async def stop(self) -> None:
         """Stop after the batch in hand; what is left stays in the outbox."""
-        for task in self._tasks:
+        self._stop.set()
+        self._wake.set()
+        if not self._tasks:
+            return
+        relay, *others = self._tasks
+        for task in others:
             task.cancel()
+        # Cut short, it would leave published rows unmarked, and they would all be published again.
+        await asyncio.wait([relay], timeout=STOP_S)
+        relay.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stop.is_set():
             try:
                 full = await self.drain_once() >= self._batch_rows
             except Exception as error:  # noqa: BLE001 - whatever happened, the rows are still there and are tried again
                 _log.warning("relay_paused", error=repr(error))
-                await asyncio.sleep(ERROR_PAUSE_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ERROR_PAUSE_S):
+                        await self._stop.wait()
                 continue
             if full:
                 continue
@@ -138,7 +152,7 @@ class Relay:
                 headers=row.headers,
                 mandatory=row.mandatory,
             )
-        except UnroutableError as error:
+        except (UnroutableError, NotTakenError) as error:
             return _Failure(row.id, error.message, broker_away=False)
         except BrokerAwayError as error:
             return _Failure(row.id, error.message, broker_away=True)
@@ -170,18 +184,19 @@ class Relay:
                 _log.warning("purge_failed", error=repr(error))
 
     async def purge(self) -> None:
-        """Remove sent rows after a day and inbox claims after a week, a bounded number at a time."""
+        """Remove sent rows after a day and inbox claims after a week, each statement a bounded number."""
+        for table, moment, keep in (
+            (tables.outbox, _outbox.sent_at, KEEP_SENT),
+            (tables.inbox, tables.inbox.c.claimed_at, KEEP_CLAIMS),
+        ):
+            # As many statements as it takes: a fixed number a minute would fall behind a busy service for ever.
+            while await self._purge_some(table, moment, keep) == PURGE_ROWS:
+                pass
+
+    async def _purge_some(self, table: Table, moment: ColumnElement[datetime], keep: timedelta) -> int:
+        # By the rows' places: a wide key would have to be compared member by member.
+        place = literal_column("ctid")
+        old = select(place).select_from(table).where(moment < func.now() - keep).order_by(moment).limit(PURGE_ROWS)
         async with self._database.engine.begin() as connection:
-            old_rows = (
-                select(_outbox.id).where(_outbox.sent_at < func.now() - KEEP_SENT).limit(PURGE_ROWS).scalar_subquery()
-            )
-            await connection.execute(delete(tables.outbox).where(_outbox.id.in_(old_rows)))
-            claims = tables.inbox.c
-            oldest = select(func.min(claims.claimed_at)).scalar_subquery()
-            await connection.execute(
-                delete(tables.inbox).where(
-                    claims.claimed_at < func.now() - KEEP_CLAIMS,
-                    # A slice of time instead of a row limit: the table's key is wide, and its index is on time.
-                    claims.claimed_at < oldest + timedelta(hours=1),
-                )
-            )
+            removed = await connection.execute(delete(table).where(place.in_(old.with_for_update(skip_locked=True))))
+        return removed.rowcount

@@ -33,14 +33,14 @@ from rappit_common.messaging.events import (
     HEADER_ERROR_TYPE,
     HEADER_ORGANIZATION,
 )
-from rappit_common.messaging.headers import json_safe
+from rappit_common.messaging.headers import attempt_of, bounded, json_safe
 from rappit_common.messaging.publisher import BrokerAwayError, Publisher
 from rappit_common.messaging.topology import delay_name
 from rappit_common.tracing import TRACEPARENT, continued_span
 
 MAX_MESSAGE_CHARACTERS = 2_000
 MAX_STACK_CHARACTERS = 16_000
-HOLD_FIRST_S = 0.2
+HOLD_FIRST_S = 0.02
 HOLD_MAX_S = 5.0
 # RabbitMQ closes a consumer that keeps a message unacknowledged for 30 minutes.
 HOLD_IN_ALL_S = 20 * 60
@@ -75,18 +75,17 @@ class RetryPolicy:
     delays_s: tuple[float, ...]
     held: int = field(default=0, init=False)
 
-    async def until_database_answers(self) -> bool:
-        """Wait for PostgreSQL. Returns False when it stayed away for 20 minutes."""
+    async def until_database_answers(self, pause_s: float) -> bool:
+        """Wait ``pause_s`` and then for PostgreSQL. Returns False when it stayed away for 20 minutes."""
         self.held += 1
-        pause_s = HOLD_FIRST_S
         try:
             async with asyncio.timeout(HOLD_IN_ALL_S):
                 while True:
+                    await asyncio.sleep(pause_s)
                     try:
                         await self.database.ping()
                     except Exception as error:  # noqa: BLE001 - every reason not to answer is the same to a waiter
-                        _log.warning("consumer_held", reason="database_away", error=str(error))
-                        await asyncio.sleep(pause_s)
+                        _log.warning("consumer_held", reason="database_away", error=repr(error))
                         pause_s = min(HOLD_MAX_S, pause_s * 2)
                     else:
                         return True
@@ -111,7 +110,7 @@ def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]
         ) -> Any:
             headers = msg.headers
             queue = _queue_of(self.context)
-            attempt = _attempt_of(headers)
+            attempt = attempt_of(headers)
             fields = {
                 "queue": queue,
                 "message_id": msg.message_id,
@@ -133,11 +132,6 @@ def _queue_of(context: Any) -> str:
     return str(context.get_local("log_context", {}).get("queue", "unknown"))
 
 
-def _attempt_of(headers: dict[str, Any]) -> int:
-    value = headers.get(HEADER_ATTEMPT, 1)
-    return value if isinstance(value, int) and value >= 1 else 1
-
-
 def _trace_headers(headers: dict[str, Any]) -> dict[str, str]:
     value = headers.get(TRACEPARENT)
     return {TRACEPARENT: value} if isinstance(value, str) else {}
@@ -150,6 +144,8 @@ async def _attempt(
     queue: str,
     attempt: int,
 ) -> Any:
+    pause_s = HOLD_FIRST_S
+    deadline = asyncio.get_running_loop().time() + HOLD_IN_ALL_S
     while True:
         try:
             return await call_next(msg)
@@ -157,8 +153,11 @@ async def _attempt(
             raise
         except Exception as error:
             if is_outage(error):
-                if not await policy.until_database_answers():
+                late = asyncio.get_running_loop().time() > deadline
+                if late or not await policy.until_database_answers(pause_s):
                     raise NackMessage(requeue=True) from error
+                # A server may answer and still refuse, as a standby refuses to write: the pause keeps growing.
+                pause_s = min(HOLD_MAX_S, pause_s * 2)
                 continue
             await _set_aside(policy, msg, queue, attempt, error)
             return None
@@ -185,7 +184,7 @@ async def _set_aside(policy: RetryPolicy, msg: StreamMessage[Any], queue: str, a
             event=msg.raw_message.type or "",
             message_id=msg.message_id,
             content_type=msg.content_type or "application/octet-stream",
-            headers=headers,
+            headers=bounded(headers),
         )
     except BrokerAwayError as away:
         # The copy was not confirmed: the original goes back, and no attempt is counted.

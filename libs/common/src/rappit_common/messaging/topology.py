@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractQueue
 from faststream.rabbit import QueueType, RabbitQueue
 
 from rappit_common.messaging.events import DEAD_LETTERS_EXCHANGE, EVENTS_EXCHANGE
@@ -62,8 +62,14 @@ def delay_name(service: str, delay_s: float) -> str:
 
 async def declare_topology(
     channel: AbstractChannel, service: str, subscriptions: tuple[Subscription, ...], retry_delays_s: tuple[float, ...]
-) -> None:
-    """Declare all that a service's consumers need. Safe to repeat, by any number of processes at once."""
+) -> dict[str, AbstractQueue]:
+    """Declare all that a service's consumers need. Safe to repeat, by any number of processes at once.
+
+    Returns:
+        The dead-letter queues by their subscription's queue. Consume from these: a robust channel brings back the
+        consumers of the queues that it declared itself, and of no others.
+    """
+    letters: dict[str, AbstractQueue] = {}
     events = await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
     dead = await channel.declare_exchange(DEAD_LETTERS_EXCHANGE, aio_pika.ExchangeType.DIRECT, durable=True)
     for delay_s in retry_delays_s:
@@ -91,8 +97,10 @@ async def declare_topology(
         )
         # Bound before the queue exists: a message may fail as soon as there is one.
         await dead_letters.bind(dead, routing_key=subscription.queue)
+        letters[subscription.queue] = dead_letters
         queue = await channel.declare_queue(
             subscription.queue, durable=True, arguments=queue_arguments(subscription.queue)
         )
         for event in subscription.events:
             await queue.bind(events, routing_key=event)
+    return letters

@@ -51,6 +51,8 @@ class RequestContext:
             await send(message)
 
         method, path = scope["method"], scope["path"]
+        # What a request binds (its tenant, who asks) stays its own, though requests may share a context.
+        structlog.contextvars.clear_contextvars()
         with (
             continued_span(f"{method} request", carrier, SpanKind.SERVER),
             structlog.contextvars.bound_contextvars(method=method, path=path),
@@ -60,6 +62,7 @@ class RequestContext:
             finally:
                 log = _log.info if status < SERVER_ERROR else _log.warning
                 log("request_served", status=status, duration_ms=round((time.perf_counter() - started) * 1000, 1))
+                structlog.contextvars.clear_contextvars()
 
 
 class _CountedBody:

@@ -54,6 +54,9 @@ class Scripted:
         self.failures: list[Exception] = []
         self.deliveries = 0
 
+    async def delivered(self, _message_id: str) -> None:
+        self.deliveries += 1
+
 
 def make_router() -> RabbitRouter:
     router = RabbitRouter()
@@ -65,7 +68,7 @@ def make_router() -> RabbitRouter:
         units: Annotated[UnitsOfWork[UnitOfWork], Context("units")],
         scripted: Annotated[Any, Context("scripted")],
     ) -> None:
-        scripted.deliveries += 1
+        await scripted.delivered(str(message.message_id))
         if scripted.failures:
             raise scripted.failures.pop(0)
         async with units.begin(event.organization_id) as unit:
