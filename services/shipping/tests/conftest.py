@@ -21,7 +21,7 @@ from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Principal, Role, Tokens
 from rappit_doubles.carriers import DhlAccount, FedexAccount, carriers_app
 from rappit_doubles.serving import serving
-from rappit_shipping.composition import SERVICE
+from rappit_shipping.composition import SERVICE, composed
 from rappit_shipping.settings import ShippingSettings
 from rappit_shipping.unit import ShippingUnit
 
@@ -104,7 +104,10 @@ class Shipping:
 
     @property
     def desk(self):
-        return self.http._transport.app.state.desk
+        return composed(self.runtime).desk
+
+    def runtime_carrier_http(self, carrier: str):
+        return next(http for http in composed(self.runtime).connections.https if http.name.lower() == carrier)
 
 
 @dataclass
@@ -183,6 +186,11 @@ class Merchant:
 
 
 @pytest.fixture(scope="session")
+def carrier_credentials():
+    return CREDENTIALS
+
+
+@pytest.fixture(scope="session")
 def carriers_url():
     with serving(carriers_app()) as url:
         yield url
@@ -252,7 +260,7 @@ async def shipping(running_shipping: Shipping, double: Double) -> Shipping:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def merchant(shipping: Shipping) -> Merchant:
+async def merchant(shipping: Shipping, double: Double) -> Merchant:
     made = Merchant(shipping)
     # A breaker that an earlier test left open closes with the next call that goes well.
     for carrier in ("fedex", "dhl"):
@@ -266,4 +274,5 @@ async def merchant(shipping: Shipping) -> Merchant:
             return state == "closed"
 
         await eventually(closed, what=f"{carrier}'s closed breaker")
+    (await double.http.post("/_control/reset")).raise_for_status()
     return made

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from purgatory import AsyncCircuitBreakerFactory, AsyncInMemoryUnitOfWork
 from purgatory.domain.model import Context, OpenedState
@@ -101,7 +101,7 @@ class Breakers:
         breaker, is_shared = await self._load(carrier)
         context = breaker.context
         opens_until = None
-        state = cast("State", context.state)
+        state: State = context.state
         if state == "opened" and context.opened_at is not None:
             until_s = context.opened_at + context.ttl
             opens_until = datetime.fromtimestamp(until_s, UTC)

@@ -4,11 +4,12 @@ purgatory's own Redis repository reads two keys a call, cannot be given a timeou
 reset an open breaker by registering it again, and never expires its keys; hence this one.
 """
 
+import time
 from typing import Any, cast
 
 from purgatory import AsyncAbstractUnitOfWork
 from purgatory.domain.messages.base import Message
-from purgatory.domain.model import Context
+from purgatory.domain.model import OPENED, Context
 from purgatory.service._async.repository import AsyncAbstractRepository
 from redis.asyncio import Redis
 
@@ -60,9 +61,19 @@ class RedisContexts(AsyncAbstractRepository):
             await pipeline.execute()
 
     async def inc_failures(self, name: str, failure_count: int) -> None:
-        """Count one failure more; the counting is Redis's, so that replicas add up."""
+        """Count one failure more, and open the breaker when it is one too many.
+
+        The counting is Redis's: calls that fail at the same moment each read the count before any of them wrote it, so
+        purgatory's own count would stay below the threshold.
+        """
         del failure_count
-        await self._redis.hincrby(self._key(name), "failures", 1)
+        key = self._key(name)
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hincrby(key, "failures", 1)
+            pipeline.hget(key, "threshold")
+            failures, threshold = await pipeline.execute()
+        if threshold is not None and int(failures) >= int(threshold):
+            await self.update_state(name, OPENED, time.time())
 
     async def reset_failure(self, name: str) -> None:
         """Start counting anew."""

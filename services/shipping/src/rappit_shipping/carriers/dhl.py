@@ -105,6 +105,7 @@ class DhlCarrier:
 
     async def find(self, credentials: Credentials, reference: str) -> Found | None:
         """See the port: DHL cannot be asked, so an unknown outcome waits for a person."""
+        del credentials
         raise UnsupportedByCarrierError(f"DHL cannot be asked for {reference}: it has no search by reference.")
 
     async def void_state(

@@ -1,7 +1,6 @@
 """FedEx REST: OAuth with client credentials, Ship v1, Track v1."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -91,7 +90,7 @@ class FedexCarrier:
         too_many_parcels(self.name, order, MAX_PARCELS)
         body = self._shipment_body(credentials, order)
         answer = await self._send(credentials, "POST", "/ship/v1/shipments", json=body)
-        return _purchase(self._accepted(credentials, answer, "create_shipment"))
+        return _purchase(self._accepted(credentials, answer))
 
     def _shipment_body(self, credentials: Credentials, order: LabelOrder) -> dict[str, Any]:
         mapper = karrio_seam.fedex_mapper(credentials, self._base_url)
@@ -121,7 +120,7 @@ class FedexCarrier:
         try:
             details, _ = karrio_seam.parsed(mapper.parse_shipment_response, raw, {})
             content = base64.b64decode(details.docs.label, validate=False)
-        except (binascii.Error, Exception) as error:
+        except Exception as error:
             raise LabelUnreadableError(f"FedEx's label cannot be read: {error}") from error
         return Label(content, MEDIA_TYPES[label_format])
 
@@ -130,7 +129,7 @@ class FedexCarrier:
         mapper = karrio_seam.fedex_mapper(credentials, self._base_url)
         body = mapper.create_cancel_shipment_request(karrio_seam.cancel_request(tracking_number)).serialize()
         answer = await self._send(credentials, "PUT", "/ship/v1/shipments/cancel", json=body)
-        accepted = self._accepted(credentials, answer, "cancel_shipment")
+        accepted = self._accepted(credentials, answer)
         if at(accepted, "output", "cancelledShipment") is not True:
             _, messages = karrio_seam.parsed(mapper.parse_cancel_shipment_response, accepted)
             detail = karrio_seam.sentence(messages) or "FedEx did not cancel the shipment and gave no reason."
@@ -141,7 +140,7 @@ class FedexCarrier:
         asked = {"value": reference, "accountNumber": credentials["account_number"]}
         body = {"referencesInformation": asked, "includeDetailedScans": False}
         answer = await self._send(credentials, "POST", "/track/v1/referencenumbers", json=body)
-        accepted = self._accepted(credentials, answer, "tracking")
+        accepted = self._accepted(credentials, answer)
         for result in rows(accepted, "output", "completeTrackResults"):
             number = text(result, "trackingNumber")
             known = rows(result, "trackResults")
@@ -159,7 +158,7 @@ class FedexCarrier:
             "includeDetailedScans": False,
         }
         answer = await self._send(credentials, "POST", "/track/v1/trackingnumbers", json=body)
-        accepted = self._accepted(credentials, answer, "tracking")
+        accepted = self._accepted(credentials, answer)
         code = text(accepted, "output", "completeTrackResults", 0, "trackResults", 0, "latestStatusDetail", "code")
         if not code:
             return VoidState.UNCLEAR
@@ -173,18 +172,14 @@ class FedexCarrier:
         }
         return await self._http.send(form, method, path, headers={"x-locale": "en_US"}, **request)
 
-    def _accepted(self, credentials: Credentials, answer: Answer, operation: str) -> dict[str, Any]:
+    def _accepted(self, credentials: Credentials, answer: Answer) -> dict[str, Any]:
         errors = rows(answer.body, "errors")
         if answer.status < HTTPStatus.BAD_REQUEST and not errors:
             return answer.body
         mapper = karrio_seam.fedex_mapper(credentials, self._base_url)
-        parse = getattr(mapper, "parse_shipment_response" if operation == "create_shipment" else _CANCEL)
-        _, messages = karrio_seam.parsed(parse, {"errors": errors})
+        _, messages = karrio_seam.parsed(mapper.parse_cancel_shipment_response, {"errors": errors})
         detail = karrio_seam.sentence(messages) or f"FedEx refused with status {answer.status} and gave no reason."
         raise Refused(detail, status=answer.status, raw=answer.body)
-
-
-_CANCEL = "parse_cancel_shipment_response"
 
 
 def default_service(order: LabelOrder) -> str:

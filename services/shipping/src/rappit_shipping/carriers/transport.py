@@ -11,7 +11,7 @@ from typing import Any, cast
 import httpx
 from rappit_common.logs import get_logger
 
-from rappit_shipping.domain.carrier import CarrierFailure, NotSent, OutcomeUnknown, Refused
+from rappit_shipping.domain.carrier import NotSent, OutcomeUnknown, Refused
 
 MAX_ANSWER_BYTES = 40 * 1024 * 1024  # thirty labels as PDF in base64 are about 10 MB
 MAX_QUOTED_CHARACTERS = 300
@@ -219,15 +219,18 @@ class SignedHttp:
             CarrierFailure: See ``CarrierHttp.send`` and ``TokenCache.get``.
         """
         headers: dict[str, str] = request.pop("headers", {})
-        answer: Answer | None = None
-        for _ in range(2):
-            token = await self._tokens.get(form)
-            signed = {**headers, "authorization": f"Bearer {token}"}
-            answer = await self._http.send(method, path, headers=signed, **request)
-            if answer.status != HTTPStatus.UNAUTHORIZED:
-                return answer
+        answer, token = await self._once(form, method, path, headers, request)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget(form, token)
             _log.info("carrier_token_renewed", carrier=self._http.name)
-        if answer is None:
-            raise CarrierFailure(f"{self._http.name} was not asked.")
+            answer, token = await self._once(form, method, path, headers, request)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._tokens.forget(form, token)
         return answer
+
+    async def _once(
+        self, form: Mapping[str, str], method: str, path: str, headers: dict[str, str], request: dict[str, Any]
+    ) -> tuple[Answer, str]:
+        token = await self._tokens.get(form)
+        signed = {**headers, "authorization": f"Bearer {token}"}
+        return await self._http.send(method, path, headers=signed, **request), token
