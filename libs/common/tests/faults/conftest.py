@@ -84,7 +84,7 @@ class SampleProcess:
 
     def start(self, *commands: str) -> None:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter on our own module
                 [sys.executable, "-m", "rappit_sample", *commands], env=self._environment, stdout=log, stderr=log
             )
 

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -176,10 +176,10 @@ class DeadLetterDrain:
                 _log.warning("dead_letter_not_kept", queue=queue, message_id=row["message_id"], error=repr(error))
                 await asyncio.sleep(PAUSE_S)
                 if asyncio.get_running_loop().time() > deadline:
-                    await message.nack(requeue=True)
+                    await _settle(message.nack(requeue=True), queue)
                     return
             else:
-                await message.ack()
+                await _settle(message.ack(), queue)
                 return
 
     async def stop(self) -> None:
@@ -188,6 +188,15 @@ class DeadLetterDrain:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         await self._disconnect()
+
+
+async def _settle(settling: Awaitable[None], queue: str) -> None:
+    try:
+        with broker_faults():
+            await settling
+    except BrokerAwayError as error:
+        # It comes again when the broker is back, and finds its row.
+        _log.warning("ack_lost", queue=queue, error=error.message)
 
 
 class DeadLetters:

@@ -128,7 +128,7 @@ class Tokens:
                 continue
             except jwt.ExpiredSignatureError:
                 raise InvalidTokenError("The access token has expired: sign in again or refresh it.") from None
-            except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError):
+            except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 break
         raise InvalidTokenError("The access token is not valid: sign in again.")
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from rappit_common.database.engine import is_outage
@@ -18,6 +19,8 @@ from rappit_common.tracing import current_trace_id
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 2
 MAX_REPORTED_FIELDS = 50
+# PostgreSQL's character_not_in_repertoire and untranslatable_character.
+_UNSTORABLE_TEXT = frozenset({"22021", "22P05"})
 
 _log = get_logger()
 
@@ -106,6 +109,17 @@ async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, error.status_code, dict(error.headers or {}), PROBLEM_JSON)
 
 
+async def _on_database(request: Request, error: Exception) -> JSONResponse:
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if state in _UNSTORABLE_TEXT:
+        _log.info("request_refused", code="unstorable_text", status=422)
+        detail = "A text holds a character that cannot be stored (NUL): leave it out."
+        return JSONResponse(problem_body(422, "unstorable_text", detail), 422, None, PROBLEM_JSON)
+    if is_outage(error):
+        return await _on_unexpected(request, error)
+    raise error
+
+
 async def _on_unexpected(_request: Request, error: Exception) -> JSONResponse:
     if is_outage(error):
         _log.warning("request_failed", reason="database_away", error=str(error))
@@ -121,4 +135,6 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RappitError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(DBAPIError, _on_database)
+    app.add_exception_handler(ConnectionError, _on_database)
     app.add_exception_handler(Exception, _on_unexpected)
