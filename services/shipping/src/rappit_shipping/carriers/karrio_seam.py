@@ -1,6 +1,6 @@
 """Karrio's mappers, and nothing else of it: the one module that imports it.
 
-Its transport has no timeouts, loses the HTTP status and may send twice, so it is never used (docs/adr, carrier seam).
+Its transport has no timeouts, loses the HTTP status and may send twice, so it is never used (docs/adr/0009-carriers.md).
 Importing it switches TLS verification off for the whole process, which is undone here before anything else can run.
 """
 
