@@ -1,6 +1,7 @@
 """One queue, one message, one task does not hold up or mislead the others."""
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -160,3 +161,11 @@ async def test_task_begun_inside_a_unit_may_open_its_own_once_that_has_ended(sam
 async def test_text_that_cannot_be_stored_is_the_callers_mistake(sample):
     answer = await sample.http.post("/sample/notes", json={"text": "a\x00b"}, headers=sample.headers(new_id()))
     assert (answer.status_code, answer.json()["code"]) == (422, "unstorable_text")
+
+
+async def test_database_that_falls_silent_is_noticed_by_the_kernel(sample):
+    async with sample.runtime.database.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        peer = raw.driver_connection._transport.get_extra_info("socket")
+        assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000

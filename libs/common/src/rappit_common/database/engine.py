@@ -1,6 +1,7 @@
 """The one door to PostgreSQL: a bounded pool, bounded statements, and a question whether the server is there."""
 
 import asyncio
+import socket
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 CONNECT_TIMEOUT_S = 5
 PING_TIMEOUT_S = 2
 _MAX_CAUSES = 10
+# Asked after 10 s without a word, every 5 s, gone after 4 questions or 30 s (30,000 ms) without an acknowledgement.
+_SILENCE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 30_000))
 
 _AWAY = (
     ConnectionError,
@@ -94,9 +97,26 @@ def _connect(dialect: Any, _record: object, arguments: list[Any], options: dict[
     # A name that is gone from DNS or a silent host are neither ConnectionError nor an error of the driver, yet mean
     # the same: marked here, where no other OSError or TimeoutError can be meant.
     try:
-        return dialect.connect(*arguments, **options)
+        connection = dialect.connect(*arguments, **options)
     except (OSError, TimeoutError) as error:
         raise DatabaseUnreachableError(f"PostgreSQL cannot be reached: {error or type(error).__name__}") from error
+    _notice_silence(connection.driver_connection)
+    return connection
+
+
+def _notice_silence(connection: Any) -> None:
+    """Let the kernel end a connection whose server vanished without a word (its machine died, the network parted).
+
+    Neither end would ever learn of it otherwise: a statement under way would wait for ever, and its message with it.
+    """
+    transport = getattr(connection, "_transport", None)
+    peer: socket.socket | None = None if transport is None else transport.get_extra_info("socket")
+    if peer is None or peer.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _SILENCE:
+        if hasattr(socket, option):  # not every system has each of them
+            peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def is_outage(error: BaseException) -> bool:
