@@ -1,9 +1,11 @@
 """Karrio's mappers, and nothing else of it: the one module that imports it.
 
-Its transport has no timeouts, loses the HTTP status and may send twice, so it is never used (docs/adr/0009-carriers.md).
-Importing it switches TLS verification off for the whole process, which is undone here before anything else can run.
+Its transport has no timeouts, loses the HTTP status and may send twice, so it is never used (docs/adr/0009-carriers).
+Importing it switches TLS verification off for the whole process, which is undone here before anything else can run. It
+also logs in colours of its own, which is brought into our JSON lines.
 """
 
+import logging
 import ssl
 import warnings
 from typing import Any, cast
@@ -22,8 +24,20 @@ try:
         from karrio.mappers.dhl_parcel_de.settings import Settings as _DhlSettings
         from karrio.mappers.fedex.mapper import Mapper as FedexMapper
         from karrio.mappers.fedex.settings import Settings as _FedexSettings
+        from loguru import logger as _karrio_logger
 finally:
     ssl._create_default_https_context = _verifying  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+class _IntoOurLogs(logging.Handler):
+    """Hands Karrio's records to the standard library's loggers, which write ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger("karrio").handle(record)
+
+
+_karrio_logger.remove()
+_karrio_logger.add(_IntoOurLogs(), level="WARNING", format="{message}")
 
 
 @attr.s(auto_attribs=True)
