@@ -28,6 +28,7 @@ from rappit_common.logs import configure_logs, get_logger
 from rappit_common.messaging.consumers import Consumers
 from rappit_common.messaging.dead_letters import DeadLetterDrain
 from rappit_common.messaging.events import PublishedEvent
+from rappit_common.messaging.hot_consumer import HotConsumer, HotSubscription
 from rappit_common.messaging.publisher import Publisher
 from rappit_common.messaging.relay import Relay
 from rappit_common.messaging.retry import RetryPolicy
@@ -88,7 +89,8 @@ class StatefulService(Generic[StatefulT, UnitT]):
         unit: Its unit of work.
         install_api: Adds its routers and state to the API's app.
         router: Its FastStream subscribers, when it consumes.
-        subscriptions: Their queues.
+        subscriptions: Their queues, and those of its hot subscriptions.
+        hot_subscriptions: Queues that it reads past FastStream, for their cost (messaging/hot_consumer.py).
         publishes: The events it publishes, for its AsyncAPI document.
         consumer_context: What its handlers ask for, besides ``units``; async context, closed after the consumers.
         parts: Its own background parts, for the role given (``api``, ``worker`` or ``relay``).
@@ -107,6 +109,7 @@ class StatefulService(Generic[StatefulT, UnitT]):
     install_api: Callable[[FastAPI, Runtime[StatefulT, UnitT]], None]
     router: Callable[[], RabbitRouter] | None = None
     subscriptions: tuple[Subscription, ...] = ()
+    hot_subscriptions: Callable[[Runtime[StatefulT, UnitT]], list[HotSubscription[Any]]] = lambda _runtime: []
     publishes: tuple[type[PublishedEvent], ...] = ()
     consumer_context: Callable[[Runtime[StatefulT, UnitT]], dict[str, Any]] = lambda _runtime: {}
     parts: Callable[[Runtime[StatefulT, UnitT], str], list[Part]] = lambda _runtime, _role: []
@@ -177,7 +180,8 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         app.include_router(dead_letter_router(service.name), prefix=service.prefix)
     if service.subscriptions or service.publishes:
         consumed = service.router() if service.router else None
-        app.include_router(asyncapi_router(service.name, consumed, service.publishes), prefix=service.prefix)
+        hot = service.hot_subscriptions(runtime)
+        app.include_router(asyncapi_router(service.name, consumed, service.publishes, hot), prefix=service.prefix)
     return service.wrap(wrap_app(app, settings, service.larger_bodies), runtime)
 
 
@@ -221,9 +225,19 @@ def _consuming_parts(
         subscriptions=service.subscriptions,
         retry_delays_s=settings.retry_delays_s,
     )
-    runtime.readiness.add_flag("consumers", lambda: consumers.is_running)
+    hot = [
+        HotConsumer(
+            service=service.name,
+            url=settings.rabbitmq_url,
+            hot=subscription,
+            policy=policy,
+            drain_timeout_s=settings.shutdown_timeout_s / 2,
+        )
+        for subscription in service.hot_subscriptions(runtime)
+    ]
+    runtime.readiness.add_flag("consumers", lambda: consumers.is_running and all(one.is_running for one in hot))
     runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
-    return [consumers, drain]
+    return [consumers, *hot, drain]
 
 
 def create_app(name: str, prefix: str, lifespan: Callable[[FastAPI], Any]) -> FastAPI:

@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from faststream.exceptions import HandlerException, NackMessage
 from faststream.message import StreamMessage
 from pydantic import ValidationError
 
+from rappit_common.clock import new_id
 from rappit_common.database.engine import Database, is_outage
 from rappit_common.errors import RappitError, UnavailableError
 from rappit_common.logs import get_logger
@@ -56,6 +57,27 @@ class UnreadableMessageError(RappitError):
 
     status = 422
     code = "unreadable_message"
+
+
+class MessageReturnedError(Exception):
+    """The message could neither be handled nor be set aside: it goes back to its queue, and no attempt is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as it came, whoever reads it from its queue."""
+
+    queue: str
+    body: bytes
+    message_id: str | None
+    event: str | None
+    content_type: str | None
+    headers: Mapping[str, Any]
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return attempt_of(self.headers)
 
 
 @dataclass(slots=True)
@@ -101,6 +123,35 @@ class RetryPolicy:
         return isinstance(error, RappitError | ValidationError | UnicodeDecodeError | json.JSONDecodeError)
 
 
+async def consume(policy: RetryPolicy, delivery: Delivery, handle: Callable[[], Awaitable[Any]]) -> Any:
+    """Run a message's handler in the message's trace and log context, and deal with its failure.
+
+    Returns:
+        What the handler returned, or None when the message was set aside: to be acked in both cases.
+
+    Raises:
+        MessageReturnedError: The message goes back to its queue.
+        HandlerException: Raised by the handler: FastStream's own words, passed on.
+    """
+    attempt = delivery.attempt
+    fields = {
+        "queue": delivery.queue,
+        "message_id": delivery.message_id,
+        "event_name": delivery.event,
+        "organization_id": delivery.headers.get(HEADER_ORGANIZATION),
+        "attempt": attempt,
+    }
+    with (
+        continued_span(delivery.queue, _trace_headers(delivery.headers)),
+        structlog.contextvars.bound_contextvars(**fields),
+    ):
+        started = time.perf_counter()
+        result = await _attempt(policy, delivery, handle)
+        # What a handler has bound (an order's id) stands on this line too, so that one search finds its story.
+        _log.info("message_consumed", duration_ms=round((time.perf_counter() - started) * 1000, 1))
+        return result
+
+
 def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]:
     """Return the FastStream middleware that applies ``policy`` to every subscriber of a broker."""
 
@@ -108,22 +159,18 @@ def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]
         async def consume_scope(
             self, call_next: Callable[[StreamMessage[Any]], Awaitable[Any]], msg: StreamMessage[Any]
         ) -> Any:
-            headers = msg.headers
-            queue = _queue_of(self.context)
-            attempt = attempt_of(headers)
-            fields = {
-                "queue": queue,
-                "message_id": msg.message_id,
-                "event_name": msg.raw_message.type,
-                "organization_id": headers.get(HEADER_ORGANIZATION),
-                "attempt": attempt,
-            }
-            with continued_span(queue, _trace_headers(headers)), structlog.contextvars.bound_contextvars(**fields):
-                started = time.perf_counter()
-                result = await _attempt(policy, call_next, msg, queue, attempt)
-                # What a handler has bound (an order's id) stands on this line too, so that one search finds its story.
-                _log.info("message_consumed", duration_ms=round((time.perf_counter() - started) * 1000, 1))
-                return result
+            delivery = Delivery(
+                queue=_queue_of(self.context),
+                body=msg.raw_message.body,
+                message_id=msg.message_id,
+                event=msg.raw_message.type,
+                content_type=msg.content_type,
+                headers=msg.headers,
+            )
+            try:
+                return await consume(policy, delivery, lambda: call_next(msg))
+            except MessageReturnedError as error:
+                raise NackMessage(requeue=True) from error
 
     return RetryMiddleware
 
@@ -132,41 +179,36 @@ def _queue_of(context: Any) -> str:
     return str(context.get_local("log_context", {}).get("queue", "unknown"))
 
 
-def _trace_headers(headers: dict[str, Any]) -> dict[str, str]:
+def _trace_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     value = headers.get(TRACEPARENT)
     return {TRACEPARENT: value} if isinstance(value, str) else {}
 
 
-async def _attempt(
-    policy: RetryPolicy,
-    call_next: Callable[[StreamMessage[Any]], Awaitable[Any]],
-    msg: StreamMessage[Any],
-    queue: str,
-    attempt: int,
-) -> Any:
+async def _attempt(policy: RetryPolicy, delivery: Delivery, handle: Callable[[], Awaitable[Any]]) -> Any:
     pause_s = HOLD_FIRST_S
     deadline = asyncio.get_running_loop().time() + HOLD_IN_ALL_S
     while True:
         try:
-            return await call_next(msg)
+            return await handle()
         except HandlerException:
             raise
         except Exception as error:
             if is_outage(error):
                 late = asyncio.get_running_loop().time() > deadline
                 if late or not await policy.until_database_answers(pause_s):
-                    raise NackMessage(requeue=True) from error
+                    raise MessageReturnedError from error
                 # A server may answer and still refuse, as a standby refuses to write: the pause keeps growing.
                 pause_s = min(HOLD_MAX_S, pause_s * 2)
                 continue
-            await _set_aside(policy, msg, queue, attempt, error)
+            await _set_aside(policy, delivery, error)
             return None
 
 
-async def _set_aside(policy: RetryPolicy, msg: StreamMessage[Any], queue: str, attempt: int, error: Exception) -> None:
+async def _set_aside(policy: RetryPolicy, delivery: Delivery, error: Exception) -> None:
+    queue, attempt = delivery.queue, delivery.attempt
     poison = policy.is_poison(error)
     last = attempt > len(policy.delays_s)
-    headers = json_safe({k: v for k, v in msg.headers.items() if not k.startswith(_OF_ONE_DELIVERY)})
+    headers = json_safe({k: v for k, v in delivery.headers.items() if not k.startswith(_OF_ONE_DELIVERY)})
     if poison or last:
         exchange, routing_key = DEAD_LETTERS_EXCHANGE, queue
         headers |= {HEADER_ATTEMPT: attempt, **_error_headers(error)}
@@ -178,18 +220,18 @@ async def _set_aside(policy: RetryPolicy, msg: StreamMessage[Any], queue: str, a
         _log.warning("message_retried", error_type=type(error).__name__, delay_s=delay_s, exc_info=error)
     try:
         await policy.publisher.publish(
-            msg.raw_message.body,
+            delivery.body,
             exchange=exchange,
             routing_key=routing_key,
-            event=msg.raw_message.type or "",
-            message_id=msg.message_id,
-            content_type=msg.content_type or "application/octet-stream",
+            event=delivery.event or "",
+            message_id=delivery.message_id or str(new_id()),
+            content_type=delivery.content_type or "application/octet-stream",
             headers=bounded(headers),
         )
     except BrokerAwayError as away:
         # The copy was not confirmed: the original goes back, and no attempt is counted.
         await asyncio.sleep(BROKER_PAUSE_S)
-        raise NackMessage(requeue=True) from away
+        raise MessageReturnedError from away
 
 
 def _error_headers(error: Exception) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A service's AsyncAPI document: made when it is asked for, from its subscribers and events, so never stale."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,14 +9,22 @@ from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange, Rabbit
 from faststream.specification import AsyncAPI
 
 from rappit_common.messaging.events import EVENTS_EXCHANGE, PublishedEvent
+from rappit_common.messaging.hot_consumer import HotSubscription
 
 
-def asyncapi_json(service: str, router: RabbitRouter | None, publishes: tuple[type[PublishedEvent], ...]) -> str:
+def asyncapi_json(
+    service: str,
+    router: RabbitRouter | None,
+    publishes: tuple[type[PublishedEvent], ...],
+    hot: Sequence[HotSubscription[Any]] = (),
+) -> str:
     """Return the document (AsyncAPI 3) of what a service consumes and publishes, as JSON."""
     # Never connected: it only carries the descriptions.
     broker = RabbitBroker("amqp://rabbitmq/")
     if router is not None:
         broker.include_router(router)
+    for subscription in hot:
+        broker.subscriber(subscription.subscription.as_faststream())(_reader_of(subscription))
     exchange = RabbitExchange(EVENTS_EXCHANGE, type=ExchangeType.TOPIC, durable=True)
     for event in publishes:
         broker.publisher(
@@ -29,11 +38,26 @@ def asyncapi_json(service: str, router: RabbitRouter | None, publishes: tuple[ty
     return specification.to_json()
 
 
+def _reader_of(hot: HotSubscription[Any]) -> Callable[[Any], Awaitable[None]]:
+    """Return a handler that is described as the hot one is, and never called."""
+
+    async def read(event: Any) -> None:
+        await hot.handle(event, None)
+
+    read.__name__ = hot.subscription.queue.rpartition(".")[2].replace("-", "_")
+    read.__doc__ = hot.handle.__doc__
+    read.__annotations__ = {"event": hot.event, "return": None}
+    return read
+
+
 def asyncapi_router(
-    service: str, router: RabbitRouter | None, publishes: tuple[type[PublishedEvent], ...]
+    service: str,
+    router: RabbitRouter | None,
+    publishes: tuple[type[PublishedEvent], ...],
+    hot: Sequence[HotSubscription[Any]] = (),
 ) -> APIRouter:
     """Return the endpoint that serves the document; mount it below the service's prefix."""
-    document = asyncapi_json(service, router, publishes)
+    document = asyncapi_json(service, router, publishes, hot)
     endpoint = APIRouter(prefix="/ops", tags=["operator"])
 
     @endpoint.get("/asyncapi.json", include_in_schema=False)
