@@ -3,10 +3,11 @@
 from typing import Any
 
 from fastapi import FastAPI
+from rappit_common.messaging.hot_consumer import HotSubscription
 from rappit_common.service import Runtime, StatefulService
 
 from rappit_inventory import endpoints
-from rappit_inventory.consumers import make_reservation_batcher, make_router
+from rappit_inventory.consumers import hot_reservations, make_reservation_batcher, make_router
 from rappit_inventory.messages import COMMIT, FILL, RESERVE
 from rappit_inventory.settings import InventorySettings
 from rappit_inventory.unit import InventoryUnit
@@ -19,13 +20,13 @@ def install_api(app: FastAPI, _runtime: Runtime[InventorySettings, InventoryUnit
     endpoints.install(app)
 
 
-def consumer_context(runtime: Runtime[InventorySettings, InventoryUnit]) -> dict[str, Any]:
-    """Return what the consumers ask for besides ``units``."""
+def hot_subscriptions(runtime: Runtime[InventorySettings, InventoryUnit]) -> list[HotSubscription[Any]]:
+    """Return what is read past FastStream."""
     settings = runtime.settings
     # Half of the pool at most: imports, shipments and the API need connections too.
     running = max(1, settings.database_pool_size // 2)
     batcher = make_reservation_batcher(runtime.units, max_orders=settings.reservation_batch_orders, max_running=running)
-    return {"reservations": batcher}
+    return [hot_reservations(batcher, prefetch=settings.reservation_prefetch)]
 
 
 SERVICE = StatefulService(
@@ -38,6 +39,6 @@ SERVICE = StatefulService(
     install_api=install_api,
     router=make_router,
     subscriptions=(RESERVE, COMMIT, FILL),
-    consumer_context=consumer_context,
+    hot_subscriptions=hot_subscriptions,
     larger_bodies={"/inventory/bulk": MAX_IMPORT_BYTES},
 )

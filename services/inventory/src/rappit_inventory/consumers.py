@@ -7,10 +7,15 @@ from uuid import UUID
 from faststream import Context
 from faststream.rabbit import RabbitMessage, RabbitRouter
 from rappit_common.clock import utc_now
+from rappit_common.logs import get_logger
 from rappit_common.messaging.batching import Batcher
+from rappit_common.messaging.hot_consumer import HotSubscription
+from rappit_common.messaging.inbox import UnidentifiedMessageError
 from rappit_common.tracing import current_traceparent
 from rappit_common.unit_of_work import UnitsOfWork
+from structlog.contextvars import bind_contextvars
 
+from rappit_inventory.domain.demands import Demand
 from rappit_inventory.messages import COMMIT, FILL, RESERVE, OrderDemand, ShipmentState, WaitingFillable
 from rappit_inventory.repository.demands import Waiting
 from rappit_inventory.service.reserve import OrderVersion, fill_waiting, reserve_orders
@@ -21,11 +26,7 @@ OrderMessage = tuple[str, OrderVersion]
 """A message's id and the version it carries."""
 
 Units = Annotated[UnitsOfWork[InventoryUnit], Context("units")]
-Reservations = Annotated[Batcher[UUID, OrderMessage], Context("reservations")]
-
-
-class AnonymousMessageError(ValueError):
-    """A message without an id could not be told from its duplicates."""
+_log = get_logger()
 
 
 def make_reservation_batcher(
@@ -38,24 +39,43 @@ def make_reservation_batcher(
             fresh = await unit.inbox.claim_many(RESERVE.queue, [message_id for message_id, _ in messages])
             # Of a message that came twice in one batch, both copies stand here: the second version is not newer.
             orders = [order for message_id, order in messages if message_id in fresh]
-            if orders:
-                await reserve_orders(unit, orders, now=utc_now())
+            answered = await reserve_orders(unit, orders, now=utc_now()) if orders else []
+        _log_applied(answered, orders)
 
     return Batcher(apply, max_items=max_orders, max_running=max_running)
 
 
-def make_router() -> RabbitRouter:
-    """Return the service's subscribers."""
-    router = RabbitRouter()
+def _log_applied(answered: Sequence[Demand], orders: Sequence[OrderVersion]) -> None:
+    # Each in the trace of its message, since a batch has none of its own.
+    trace_ids = {(order.order_id, order.version): order.trace_id for order in orders}
+    for demand in answered:
+        _log.info(
+            "demand_applied",
+            order_id=str(demand.order_id),
+            order_version=demand.order_version,
+            status=demand.status.value,
+            trace_id=trace_ids.get((demand.order_id, demand.order_version)),
+        )
 
-    @router.subscriber(RESERVE.as_faststream())
-    async def reserve_on_order_changed(event: OrderDemand, message: RabbitMessage, reservations: Reservations) -> None:  # pyright: ignore[reportUnusedFunction] - called by FastStream
+
+def hot_reservations(batcher: Batcher[UUID, OrderMessage], *, prefetch: int) -> HotSubscription[OrderDemand]:
+    """Return the subscription to orders' demands, read past FastStream: it is the queue every order goes through."""
+
+    async def reserve_on_order_changed(event: OrderDemand, message_id: str | None) -> None:
         """Reserve what the order's newest version needs; returns after the commit, so that the ack follows it."""
-        if not message.message_id:
-            raise AnonymousMessageError("a message without message_id cannot be deduplicated")
+        if not message_id:
+            raise UnidentifiedMessageError("a message without message_id cannot be deduplicated")
+        bind_contextvars(order_id=str(event.order_id))
         demand = tuple((line.sku, line.quantity) for line in event.demand)
         order = OrderVersion(event.order_id, event.order_version, demand, current_traceparent())
-        await reservations.submit(event.organization_id, (message.message_id, order))
+        await batcher.submit(event.organization_id, (message_id, order))
+
+    return HotSubscription(RESERVE, OrderDemand, reserve_on_order_changed, prefetch)
+
+
+def make_router() -> RabbitRouter:
+    """Return the service's subscribers but the hot one."""
+    router = RabbitRouter()
 
     @router.subscriber(COMMIT.as_faststream())
     async def commit_on_shipment_changed(event: ShipmentState, message: RabbitMessage, units: Units) -> None:  # pyright: ignore[reportUnusedFunction] - called by FastStream

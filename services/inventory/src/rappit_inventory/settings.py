@@ -5,7 +5,7 @@ from rappit_common.settings import StatefulSettings
 
 
 class InventorySettings(StatefulSettings):
-    """Settings of inventory. ``consumer_prefetch`` is large: what waits is reserved many in one transaction."""
+    """Settings of inventory. Orders are reserved many in one transaction, and the next batch waits at hand."""
 
-    consumer_prefetch: int = Field(default=200, ge=1, le=1_000)
+    reservation_prefetch: int = Field(default=400, ge=1, le=2_000)
     reservation_batch_orders: int = Field(default=200, ge=1, le=500)

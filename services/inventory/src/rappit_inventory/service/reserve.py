@@ -35,7 +35,7 @@ class OrderVersion:
         return parts[1] if len(parts) > 1 else None
 
 
-async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *, now: datetime) -> None:
+async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *, now: datetime) -> list[Demand]:
     """Apply the newest versions of some orders' demands, first come first served, and answer each.
 
     An order that waits longer and can now be filled from the same SKUs is served before. Versions that are not newer
@@ -45,6 +45,9 @@ async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *,
         unit: The transaction.
         orders: As they came; of several versions of one order the newest counts.
         now: When.
+
+    Returns:
+        The demands that were answered, those of orders that waited among them.
     """
     newest: dict[UUID, OrderVersion] = {}
     for order in orders:
@@ -65,8 +68,9 @@ async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *,
         )
     ]
     waiting = [demands[order_id] for order_id in ahead if demands[order_id].is_waiting]
-    if accepted or waiting:
-        await _settle_all(unit, [*waiting, *accepted], newest, now=now)
+    if not accepted and not waiting:
+        return []
+    return await _settle_all(unit, [*waiting, *accepted], newest, now=now)
 
 
 async def fill_waiting(unit: InventoryUnit, sku_ids: Sequence[UUID], after: Waiting | None, *, now: datetime) -> None:
@@ -113,7 +117,7 @@ async def lock_shelves(unit: InventoryUnit, demands: Iterable[Demand]) -> Shelve
 
 async def _settle_all(
     unit: InventoryUnit, demands: Sequence[Demand], versions: dict[UUID, OrderVersion], *, now: datetime
-) -> None:
+) -> list[Demand]:
     await resolve_lines(unit, (demand for demand in demands if demand.order_id not in versions))
     shelves = await lock_shelves(unit, demands)
     answered: list[Demand] = []
@@ -131,3 +135,4 @@ async def _settle_all(
         version = versions.get(demand.order_id)
         announce_answer(unit, demand, shelves, now=now, traceparent=version.traceparent if version else None)
     await announce_stock(unit, shelves, now=now)
+    return answered
