@@ -46,6 +46,11 @@ class TestShopify:
         content = read(SHOPIFY, "orders/updated", shopify_order(current_total_price="0.10")).content
         assert (content.currency, content.total) == ("EUR", Decimal("0.10"))
 
+    @pytest.mark.parametrize("told", ["0E+99999999", "1E+3"])
+    def test_an_amount_is_written_out_so_that_any_database_takes_it(self, told):
+        content = read(SHOPIFY, "orders/create", shopify_order(current_total_price=told)).content
+        assert (content.total, content.total.as_tuple().exponent) == (Decimal(told), 0)
+
     @pytest.mark.parametrize("state", list(PaymentState))
     def test_every_financial_status_is_a_payment_state(self, state):
         body = shopify_order(financial_status=state.value)

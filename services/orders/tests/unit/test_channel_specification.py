@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -191,7 +192,30 @@ def test_more_units_than_can_be_counted_are_refused(case):
 
 @each_channel
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\xfe\xfa", b"[1,", b'{"id": NaN}', b"[" * 100_000, b'{"id": ' + b"9" * 5_000 + b"}"]
+    ("number", "said"),
+    [("1e999999999", "more than"), ("-1e999999999", "less than nothing"), ("1e-999999999", "where a whole number")],
+)
+def test_a_quantity_of_many_digits_is_refused_before_it_is_written_out(case, number, said):
+    body = case.body(TWO)
+    case.order_of(body)[case.lines_field][1][case.quantity_field] = "BOMB"
+    raw = json.dumps(body).replace('"BOMB"', number).encode()
+    with pytest.raises(InvalidDeliveryError, match=said):
+        read(case, case.created, raw)
+
+
+@each_channel
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe\xfa",
+        b"[1,",
+        b'{"id": NaN}',
+        b"[" * 100_000,
+        b'{"id": ' + b"9" * 5_000 + b"}",
+        b'{"id": 1e99999999999999999999}',
+    ],
 )
 def test_what_is_not_json_is_unreadable(case, body):
     with pytest.raises(UnreadableBodyError):

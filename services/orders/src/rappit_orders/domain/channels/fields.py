@@ -60,7 +60,7 @@ class Fields:
             InvalidDeliveryError: It is JSON, and no object.
         """
         try:
-            value: object = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+            value: object = json.loads(body, parse_float=_exact, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             # The decoder's own words tell the place; they may quote nothing of the body.
             raise UnreadableBodyError(f"The body is not JSON: {error}", field="") from None
@@ -125,12 +125,17 @@ class Fields:
         value = self._values.get(key)
         if value is None:
             return None
-        if isinstance(value, Decimal) and value == value.to_integral_value():
-            value = int(value)
+        if isinstance(value, Decimal):
+            # Measured before it is converted: to write 1e999999999 out as an integer would stop every merchant's work.
+            if value > MAX_LINE_QUANTITY:
+                raise self.refuse(key, f"is more than {MAX_LINE_QUANTITY}")
+            if value < 0:
+                raise self.refuse(key, "is less than nothing")
+            value = int(value) if value == value.to_integral_value() else value
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.refuse(key, f"is {_kind(value)}, where a whole number belongs")
         if value < 0:
-            raise self.refuse(key, f"is {value}, less than nothing")
+            raise self.refuse(key, "is less than nothing")
         if value > MAX_LINE_QUANTITY:
             raise self.refuse(key, f"is more than {MAX_LINE_QUANTITY}")
         return value
@@ -149,9 +154,10 @@ class Fields:
         if not amount.is_finite() or abs(amount) >= MAX_AMOUNT:
             raise self.refuse(key, "is not an amount that can be")
         exponent = amount.as_tuple().exponent
-        if isinstance(exponent, int) and exponent < -MAX_DECIMALS:
-            amount = amount.quantize(Decimal(1).scaleb(-MAX_DECIMALS))
-        return amount
+        if not isinstance(exponent, int) or exponent < -MAX_DECIMALS:
+            return amount.quantize(Decimal(1).scaleb(-MAX_DECIMALS))
+        # 0E+99 is a zero that the database would refuse.
+        return amount.quantize(Decimal(1)) if exponent > 0 else amount
 
     def time(self, key: str, *, naive_is_utc: bool = False) -> datetime | None:
         """Return a moment in UTC, from RFC 3339 with an offset.
@@ -240,6 +246,13 @@ class Fields:
         """Return ``first_name`` and ``last_name`` as one."""
         parts = (self.text("first_name"), self.text("last_name"))
         return " ".join(part for part in parts if part) or None
+
+
+def _exact(number: str) -> Decimal:
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        raise ValueError(f"{number[:40]} is larger than any number here") from None
 
 
 def _refuse_constant(name: str) -> object:
