@@ -54,7 +54,7 @@ clean: bootstrap ## Stop the stack and remove its data
 
 .PHONY: test
 test: bootstrap ## Run all tests on private servers (make test ARGS="-k orders")
-	@$(BIN)/rappit-devstack run -- pytest -n $(CORES) --dist loadgroup $(ARGS)
+	@$(BIN)/rappit-devstack run --browser -- pytest -n $(CORES) --dist loadgroup $(ARGS)
 
 .PHONY: test-fast
 test-fast: bootstrap ## Run the tests that need neither servers nor a browser

@@ -57,11 +57,14 @@ def _servers_of(name):
 @pytest.mark.server
 @pytest.mark.xdist_group("devstack-run")
 @pytest.mark.parametrize("status", [0, 3])
-def test_gives_the_command_its_servers_and_passes_on_its_status(stack, status):
+def test_gives_the_command_its_servers_and_browser_and_passes_on_its_status(stack, status, tmp_path):
+    renders = tmp_path / "browser"
+    renders.write_text('#!/bin/sh\necho "<p>rendered</p>"\n')
+    renders.chmod(0o755)
     code = f"{REPORT}; raise SystemExit({status})"
     done = subprocess.run(
-        [COMMAND, "run", "--stack", stack, "--", "python", "-c", code],
-        env=_bare_environment(),
+        [COMMAND, "run", "--stack", stack, "--browser", "--", "python", "-c", code],
+        env={**_bare_environment(), "RAPPIT_CHROMIUM": str(renders)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -69,7 +72,9 @@ def test_gives_the_command_its_servers_and_passes_on_its_status(stack, status):
         check=False,
     )
     assert done.returncode == status, done.stderr
-    assert set(json.loads(done.stdout)) >= set(VARIABLES.values())
+    told = json.loads(done.stdout)
+    assert set(told) >= set(VARIABLES.values())
+    assert told["RAPPIT_CHROMIUM"] == str(renders)
     assert not any(process.alive() for process in _servers_of(stack))
 
 

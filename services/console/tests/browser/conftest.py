@@ -1,28 +1,25 @@
-"""A real browser. The same tests serve any stack: point the fixtures below at it."""
+"""A real browser before the console, and the double of the APIs behind it."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from console_kit import console_settings
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
+from rappit_common.testing.browser import fresh_page
 from rappit_console.api import create_console
 from upstream_double import MERCHANT, OPERATOR, PASSWORD, Served, World
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
-STEP_TIMEOUT_MS = 10_000
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run all of them in one worker, so that one Chromium is started for them and not one in each."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("console-browser"))
 
 
 @dataclass(frozen=True)
@@ -49,29 +46,10 @@ def operator_login(world: World) -> Login:
     return Login(OPERATOR, PASSWORD)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    path = os.environ.get("RAPPIT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.fail("browser tests need Chromium: set RAPPIT_CHROMIUM, or sudo apt-get install chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(chromium: Browser, console_url: str) -> AsyncIterator[Page]:
-    """A page of a fresh profile; errors of the script or of the content policy fail the test."""
-    context = await chromium.new_context(base_url=console_url, viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(STEP_TIMEOUT_MS)
-    opened = await context.new_page()
-    troubles: list[str] = []
-    opened.on("pageerror", lambda error: troubles.append(str(error)))
-    opened.on("console", lambda line: troubles.append(line.text) if "Content Security Policy" in line.text else None)
-    yield opened
-    await context.close()
-    assert troubles == []
+    async with fresh_page(chromium, console_url) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,7 +1,4 @@
-import pytest
 from playwright.async_api import Page, expect
-
-pytestmark = pytest.mark.browser
 
 
 async def test_a_dead_letter_is_read_and_requeued(page: Page, operator_login, enter) -> None:

@@ -1,10 +1,7 @@
 import re
 
-import pytest
 from playwright.async_api import Page, expect
 from upstream_double import WRONG
-
-pytestmark = pytest.mark.browser
 
 
 async def test_signs_in_out_and_is_told_of_a_wrong_password(page: Page, merchant_login, enter) -> None:

@@ -1,8 +1,5 @@
-import pytest
 from playwright.async_api import Page, expect
 from upstream_double import INSUFFICIENT
-
-pytestmark = pytest.mark.browser
 
 CSV = b"sku,quantity,warehouse_code\nSHIRT-RED-M,25,MAIN\nMUG-BLUE,many,MAIN\n"
 

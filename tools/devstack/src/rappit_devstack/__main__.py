@@ -16,7 +16,7 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
-from rappit_devstack import state
+from rappit_devstack import browser, state
 from rappit_devstack.errors import DevstackError
 from rappit_devstack.servers import CLASSES, Servers
 from rappit_devstack.stack import Stack
@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "--unsafe", action="store_true", help="without fsync: quicker, and a power cut may lose data"
     )
     run = command("run", _run, "run a command with private servers of its own")
+    run.add_argument(
+        "--browser", action="store_true", help="with a Chromium too, or the reason why there is none, for browser tests"
+    )
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
     return parser
 
@@ -194,7 +197,8 @@ def _run(arguments: argparse.Namespace) -> int:
         servers = Servers(folder, durable=False, say=_say_to_stderr)
         with _ending_on_signals():
             try:
-                return _command(words, {**os.environ, **servers.start().environment()})
+                found = browser.ensure(say=_say_to_stderr).environment() if arguments.browser else {}
+                return _command(words, {**os.environ, **servers.start().environment(), **found})
             finally:
                 _say_to_stderr("stopping the private servers")
                 servers.kill()

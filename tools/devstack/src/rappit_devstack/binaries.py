@@ -27,8 +27,7 @@ class Programs:
         """Return what the programs need in their environment to find their shared libraries."""
         if self.root == SYSTEM:
             return {}
-        folders = [*self.root.glob("usr/lib/*-linux-gnu*"), *self.root.glob("lib/*-linux-gnu*"), self.root / "usr/lib"]
-        return {"LD_LIBRARY_PATH": os.pathsep.join(map(str, folders))}
+        return {"LD_LIBRARY_PATH": os.pathsep.join(map(str, library_folders(self.root)))}
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,11 @@ class Kind:
     title: str
     package: str
     find: Callable[[Path], dict[str, Path] | None]
+
+
+def library_folders(root: Path) -> list[Path]:
+    """Return where packages extracted below root keep their shared libraries."""
+    return [*root.glob("usr/lib/*-linux-gnu*"), *root.glob("lib/*-linux-gnu*"), root / "usr/lib"]
 
 
 def cache() -> Path:

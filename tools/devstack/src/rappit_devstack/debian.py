@@ -19,8 +19,13 @@ APT_TIMEOUT_S = 300
 LEFT_OUT = ("libc6_", "libc-bin_", "libc6-")
 
 
-def fetch(packages: Iterable[str], root: Path) -> None:
+def fetch(packages: Iterable[str], root: Path, *, without: tuple[str, ...] = ()) -> None:
     """Download packages with what they depend on, and extract them below root.
+
+    Args:
+        packages: Their names.
+        root: The folder that becomes their file system.
+        without: Beginnings of names of what they depend on and can do without; such packages are not extracted.
 
     Raises:
         DevstackError: No apt here, no network, no disk, or no such package.
@@ -47,7 +52,7 @@ def fetch(packages: Iterable[str], root: Path) -> None:
         if not wanted:
             return
         for archive in _download(wanted, root / "apt"):
-            if not archive.name.startswith(LEFT_OUT):
+            if not archive.name.startswith(LEFT_OUT + without):
                 _run(["dpkg", "-x", str(archive), str(root)], f"{archive.name} could not be extracted")
         shutil.rmtree(root / "apt")
         stamp.write_text("\n".join(sorted(extracted | set(wanted))) + "\n")
