@@ -15,10 +15,11 @@ TONES = {
     "delivered": "ok",
     "cancelled": "muted",
     "returned": "muted",
+    "purchasing": "info",
     "labelled": "ok",
-    "purchased": "ok",
+    "outcome_unknown": "warn",
+    "void_pending": "info",
     "voided": "muted",
-    "voiding": "info",
     "failed": "bad",
     "pending": "warn",
     "authorized": "info",
@@ -30,17 +31,40 @@ TONES = {
     "requeueing": "info",
     "requeued": "ok",
 }
+# States whose code alone would leave a person guessing, and names that are not words.
+WORDS = {
+    "purchasing": "Being bought",
+    "outcome_unknown": "Asking the carrier",
+    "void_pending": "Being voided",
+    "failed": "Not bought",
+    "dhl": "DHL",
+    "fedex": "FedEx",
+    "woocommerce": "WooCommerce",
+}
 MAX_SHOWN_CHARACTERS = 200_000
 
 
 def words(code: str | None) -> str:
-    """Return a code as people read it: ``ready_to_ship`` is ``Ready to ship``."""
-    return (code or "unknown").replace("_", " ").capitalize()
+    """Return a code as people read it: ``ready_to_ship`` is ``Ready to ship``, ``fedex`` is ``FedEx``."""
+    return WORDS.get(code or "") or (code or "unknown").replace("_", " ").capitalize()
 
 
 def tone(code: str | None) -> str:
     """Return the badge colour of a state; unknown states are neutral."""
     return TONES.get(code or "", "muted")
+
+
+def name(label: str) -> str:
+    """Return who did something: services, channels and carriers as people write them, a person's address as it is."""
+    return label if "@" in label else words(label)
+
+
+def happening(kind: str, message: str) -> str:
+    """Return a timeline's entry as a sentence; a change of state comes as codes."""
+    before, arrow, after = message.partition(" \N{RIGHTWARDS ARROW} ")
+    if kind == "state_changed" and arrow:
+        return f"{words(before)} {arrow.strip()} {words(after)}"
+    return message or words(kind)
 
 
 def moment(value: datetime | None) -> str:

@@ -105,8 +105,14 @@ class Cost(Reader):
     currency: str | None = None
 
 
+class Trouble(Reader):
+    """What went wrong with a shipment last."""
+
+    message: str = ""
+
+
 class Shipment(Reader):
-    """A label bought, or voided."""
+    """A label bought, being bought, or voided."""
 
     id: str = Field(validation_alias=AliasChoices("id", "shipment_id"))
     order_id: str | None = None
@@ -116,7 +122,14 @@ class Shipment(Reader):
     tracking_url: str | None = None
     status: str = ""
     warehouse_code: str | None = None
+    label_available: bool | None = None
     cost: Cost | None = None
+    problem: Trouble | None = None
+
+    @property
+    def has_label(self) -> bool:
+        """Whether its label can be printed; orders, which tell less, tell it by the status."""
+        return self.status == "labelled" if self.label_available is None else self.label_available
 
 
 class OrderSummary(Reader):

@@ -72,12 +72,14 @@ class Views:
         names |= {
             "asset": assets.url,
             "htmx_settings": json.dumps(HTMX_SETTINGS),
+            "happening": formats.happening,
             "money": formats.money,
             "pretty": formats.pretty,
         }
         filters = cast("dict[str, Any]", self._environment.filters)
         filters |= {
             "words": formats.words,
+            "name": formats.name,
             "tone": formats.tone,
             "moment": formats.moment,
             "duration": formats.duration,

@@ -1,4 +1,5 @@
 import html
+import json
 from uuid import uuid4
 
 import pytest
@@ -63,11 +64,57 @@ async def test_an_order_is_shown_while_shipping_is_away(browser_like, sign_in, w
     assert "Shipping cannot be reached" in page.text
 
 
+async def test_an_order_that_lies_in_two_warehouses_asks_from_which_one_the_parcel_leaves(
+    browser_like, sign_in, world: World
+) -> None:
+    world.orders[ORDER_ID]["allocations"] = [
+        {"sku": "SHIRT-RED-M", "warehouse_code": code, "quantity": 1} for code in ("MAIN", "EAST")
+    ]
+    await sign_in()
+    page = (await browser_like.get(f"/console/orders/{ORDER_ID}")).text
+    assert "The stock of this order lies in MAIN, EAST" in page
+    assert page.count('name="warehouse_code"') == 1
+    form = {**LABEL, "key": str(uuid4()), "warehouse_code": "EAST", "additional": "true"}
+    await browser_like.post(f"/console/orders/{ORDER_ID}/labels", data=form, headers=HX)
+    sent = json.loads(world.asked("POST", "/shipping/shipments")[0].body)
+    assert (sent["warehouse_code"], sent["additional"]) == ("EAST", True)
+
+
+@pytest.mark.parametrize(
+    ("status", "shown", "offered"),
+    [
+        ("purchasing", "Being bought", []),
+        ("outcome_unknown", "Asking the carrier", []),
+        ("failed", "Not bought", []),
+        ("void_pending", "Being voided", ["Label"]),
+        ("labelled", "Labelled", ["Label", "Void"]),
+        ("voided", "Voided", []),
+    ],
+)
+async def test_a_shipment_offers_what_its_status_allows(
+    browser_like, sign_in, world: World, status, shown, offered
+) -> None:
+    shipment = {
+        "id": str(uuid4()),
+        "order_id": str(ORDER_ID),
+        "carrier": "dhl",
+        "status": status,
+        "label_available": status in {"labelled", "void_pending", "voided"},
+        "problem": {"code": "carrier_refused", "message": "The street is missing."} if status == "failed" else None,
+    }
+    world.shipments[shipment["id"]] = shipment
+    await sign_in()
+    page = (await browser_like.get(f"/console/orders/{ORDER_ID}")).text
+    assert f">{shown}</span>" in page
+    assert [word for word in ("Label", "Void") if f">{word}</" in page] == offered
+    assert ("The street is missing." in page) == (status == "failed")
+
+
 async def test_a_label_is_bought_downloaded_and_voided(browser_like, sign_in, world: World) -> None:
     await sign_in()
     key = str(uuid4())
     bought = await browser_like.post(f"/console/orders/{ORDER_ID}/labels", data={**LABEL, "key": key}, headers=HX)
-    assert toast_of(bought) == "Label bought: FEDEX 794600000012."
+    assert toast_of(bought) == "Label bought: FedEx 794600000012."
     assert 'id="label-key"' in bought.text
     assert key not in bought.text
     sent = world.asked("POST", "/shipping/shipments")[0]

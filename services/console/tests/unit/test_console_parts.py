@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 from rappit_common.web.auth import Role
-from rappit_console.formats import duration, moment, money, pretty, words
+from rappit_console.formats import duration, happening, moment, money, name, pretty, words
 from rappit_console.pages.orders import number
 from rappit_console.pages.stock import whole
 from rappit_console.return_path import safe_return_path
@@ -69,6 +69,23 @@ def test_values_read_well() -> None:
     assert money("59.80", "EUR") == "59.80 EUR"
     assert moment(datetime(2026, 11, 23, 21, 5, tzinfo=UTC)) == "23 Nov 2026, 21:05 UTC"
     assert (duration(12.4), duration(3_440)) == ("12 ms", "3.4 s")
+
+
+def test_states_carriers_and_happenings_read_well() -> None:
+    assert [words(code) for code in ("dhl", "fedex", "outcome_unknown", "void_pending")] == [
+        "DHL",
+        "FedEx",
+        "Asking the carrier",
+        "Being voided",
+    ]
+    assert (name("woocommerce"), name("shipping"), name("ada@acme.example")) == (
+        "WooCommerce",
+        "Shipping",
+        "ada@acme.example",
+    )
+    assert happening("state_changed", "reserved \u2192 ready_to_ship") == "Reserved \u2192 Ready to ship"
+    assert happening("stock_reserved", "Reserved 3 units in BER.") == "Reserved 3 units in BER."
+    assert happening("order_received", "") == "Order received"
 
 
 def test_bodies_are_laid_out_for_reading() -> None:

@@ -12,6 +12,7 @@ from rappit_common.clock import new_id
 from rappit_common.logs import get_logger
 
 from rappit_console.api_client import ApiError, ApiRefusedError
+from rappit_console.formats import words
 from rappit_console.pages.desk import Desk, SignedIn
 from rappit_console.readers import CarrierAccount, Order, OrderSummary, PageOf, Shipment, Warehouse
 from rappit_console.views import Toast
@@ -54,6 +55,7 @@ class LabelForm(BaseModel):
     length_cm: ShortText = ""
     width_cm: ShortText = ""
     height_cm: ShortText = ""
+    additional: bool = False
 
 
 @router.get("")
@@ -125,6 +127,8 @@ async def buy_label(desk: SignedIn, order_id: UUID, form: Annotated[LabelForm, F
     }
     chosen = {"service": form.service.strip(), "warehouse_code": form.warehouse_code.strip()}
     body |= {name: value for name, value in chosen.items() if value}
+    if form.additional:
+        body["additional"] = True
     try:
         answer = await desk.api.call(
             "POST", "/shipping/shipments", body=body, headers={"Idempotency-Key": str(form.key)}
@@ -137,15 +141,15 @@ async def buy_label(desk: SignedIn, order_id: UUID, form: Annotated[LabelForm, F
         response.headers["HX-Reswap"] = "none"
         return response
     shipment = answer.read(Shipment)
-    message = f"Label bought: {shipment.carrier.upper()} {shipment.tracking_number or ''}".strip() + "."
-    return await _progress(desk, order_id, toast=message, new_key=new_id())
+    return await _progress(desk, order_id, toast=_bought(shipment), new_key=new_id())
 
 
 @router.post("/{order_id}/shipments/{shipment_id}/void")
 async def void_shipment(desk: SignedIn, order_id: UUID, shipment_id: UUID) -> Response:
     """Void a label at its carrier."""
-    await desk.api.call("POST", f"/shipping/shipments/{shipment_id}/void")
-    return await _progress(desk, order_id, toast="The label is voided.")
+    shipment = (await desk.api.call("POST", f"/shipping/shipments/{shipment_id}/void")).read(Shipment)
+    done = "The label is voided." if shipment.status == "voided" else "The carrier is asked to void the label."
+    return await _progress(desk, order_id, toast=done)
 
 
 @labels.get("/{shipment_id}/label")
@@ -165,6 +169,14 @@ def number(text: str) -> float | str:
         return float(text.replace(",", "."))
     except ValueError:
         return text
+
+
+def _bought(shipment: Shipment) -> str:
+    """Say what came of a purchase; one that another click began may still be at the carrier."""
+    carrier = words(shipment.carrier)
+    if shipment.status != "labelled":
+        return f"{carrier}: {words(shipment.status).lower()}."
+    return f"Label bought: {carrier} {shipment.tracking_number or ''}".strip() + "."
 
 
 async def _progress(
