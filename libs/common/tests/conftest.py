@@ -53,7 +53,7 @@ async def running_sample(sandbox: Sandbox) -> AsyncIterator[Sample]:
         async def ready() -> bool:
             return (await http.get("/health/ready")).status_code == 200
 
-        await eventually(ready, what="readiness")
+        await eventually(ready, what="readiness", within_s=60)
         inner = app
         while not hasattr(inner, "state"):
             inner = inner._app

@@ -103,7 +103,7 @@ async def identity(sandbox: Sandbox) -> AsyncIterator[IdentityService]:
         async def ready() -> bool:
             return (await http.get("/health/ready")).status_code == 200
 
-        await eventually(ready, what="readiness")
+        await eventually(ready, what="readiness", within_s=60)
         inner: Any = app
         while not hasattr(inner, "state"):
             inner = inner._app

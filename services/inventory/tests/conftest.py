@@ -168,7 +168,7 @@ async def inventory(sandbox: Sandbox) -> AsyncIterator[Inventory]:
         async def ready() -> bool:
             return (await http.get("/health/ready")).status_code == 200
 
-        await eventually(ready, what="readiness")
+        await eventually(ready, what="readiness", within_s=60)
         # What nobody of this test process consumes needs a queue all the same, or it waits in the outbox.
         connection = await aio_pika.connect(sandbox.rabbitmq_url)
         async with connection, connection.channel() as channel:

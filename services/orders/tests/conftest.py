@@ -204,7 +204,7 @@ async def orders(sandbox: Sandbox) -> AsyncIterator[Orders]:
         async def ready() -> bool:
             return (await http.get("/health/ready")).status_code == 200
 
-        await eventually(ready, what="readiness")
+        await eventually(ready, what="readiness", within_s=60)
         inner: Any = app
         while not hasattr(inner, "state"):
             inner = inner._app

@@ -237,7 +237,7 @@ async def running_shipping(settings: ShippingSettings) -> AsyncIterator[Shipping
         async def ready() -> bool:
             return (await http.get("/health/ready")).status_code == 200
 
-        await eventually(ready, what="readiness", within_s=20)
+        await eventually(ready, what="readiness", within_s=60)
         inner = app
         while not hasattr(inner, "state"):
             inner = inner._app

@@ -1,9 +1,13 @@
 """What a database administrator does once for a service: two roles, one schema, and walls around it."""
 
+import asyncio
 from dataclasses import dataclass
 
 import asyncpg
 from sqlalchemy.engine import make_url
+
+ATTEMPTS = 10
+PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,28 @@ async def provision(admin_url: str, schema: str, *, owner_url: str, runtime_url:
     """
     database = make_url(runtime_url).database or "rappit"
     admin = make_url(admin_url).set(drivername="postgresql", database=database)
+    owner, runtime = Login.of(owner_url), Login.of(runtime_url)
+    statements = provisioning_statements(schema, database=database, owner=owner, runtime=runtime)
     connection = await asyncpg.connect(admin.render_as_string(hide_password=False), timeout=10)
     try:
-        async with connection.transaction():
-            # Roles are shared by the whole server: services provisioned at the same time take turns.
-            await connection.execute("SELECT pg_advisory_xact_lock(7274696001)")
-            owner, runtime = Login.of(owner_url), Login.of(runtime_url)
-            for statement in provisioning_statements(schema, database=database, owner=owner, runtime=runtime):
-                await connection.execute(statement)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await _execute(connection, statements)
+            except asyncpg.InternalServerError as error:
+                # Roles belong to the whole server and the lock to one database: a service provisioned in another
+                # database at the same moment may have changed the same role.
+                if attempt == ATTEMPTS or "concurrently updated" not in str(error):
+                    raise
+                await asyncio.sleep(PAUSE_S * attempt)
+            else:
+                return
     finally:
         await connection.close()
+
+
+async def _execute(connection: asyncpg.Connection, statements: list[str]) -> None:
+    async with connection.transaction():
+        # Services provisioned at the same time take turns.
+        await connection.execute("SELECT pg_advisory_xact_lock(7274696001)")
+        for statement in statements:
+            await connection.execute(statement)

@@ -11,7 +11,7 @@ ResultT = TypeVar("ResultT")
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[ResultT]], *, within_s: float = 10, what: str = "the condition"
+    condition: Callable[[], Awaitable[ResultT]], *, within_s: float = 30, what: str = "the condition"
 ) -> ResultT:
     """Return the first truthy answer of ``condition``; an assertion that fails counts as not yet.
 
