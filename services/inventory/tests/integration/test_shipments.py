@@ -89,10 +89,25 @@ async def test_units_of_a_cancelled_order_become_free_when_its_label_is_voided(m
     await merchant.assert_ledger_matches()
 
 
+async def test_parcel_bought_while_its_order_was_changed_leaves_the_shelves_all_the_same(merchant):
+    await merchant.stock({("A", "BER"): 10, ("B", "BER"): 10})
+    order = merchant.order({"A": 3})
+    order_id, shipment_id = UUID(order["order_id"]), new_id()
+    await merchant.publish([order])
+    await merchant.until(order_id, "reserved")
+    await merchant.publish([{**order, "order_version": 2, "demand": [{"sku": "B", "quantity": 2}]}])
+    await levels_become(merchant, {("A", "BER"): (10, 0, 10), ("B", "BER"): (10, 2, 8)})
+    await merchant.publish([shipment(merchant, order_id, 1, "labelled", {"A": 3}, shipment_id, "BER")], EVENT)
+    await levels_become(merchant, {("A", "BER"): (7, 0, 7), ("B", "BER"): (10, 2, 8)})
+    await merchant.publish([shipment(merchant, order_id, 2, "voided", {"A": 3}, shipment_id)], EVENT)
+    await levels_become(merchant, {("A", "BER"): (10, 0, 10), ("B", "BER"): (10, 2, 8)})
+    await merchant.assert_ledger_matches()
+
+
 async def test_parcel_of_what_was_not_reserved_is_a_dead_letter_that_says_so(merchant):
     await merchant.stock({("A", "BER"): 5})
     order_id = await reserved(merchant, {"A": 1})
-    await merchant.publish([shipment(merchant, order_id, 1, "labelled", {"A": 2}, new_id())], EVENT)
+    await merchant.publish([shipment(merchant, order_id, 1, "labelled", {"A": 6}, new_id())], EVENT)
     operator = Principal(new_id(), None, Role.OPERATOR, "operator@example.com")
     from datetime import timedelta  # noqa: PLC0415 - needed here only
 

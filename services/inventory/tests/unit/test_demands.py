@@ -117,12 +117,36 @@ def test_shipped_units_are_never_released_and_a_void_gives_them_back():
     assert (shelves.get(A, BER).total, shelves.get(A, BER).reserved, held(demand)) == (5, 0, {})
 
 
-def test_shipment_of_more_than_is_reserved_is_refused():
+def test_parcel_bought_while_its_order_was_changed_takes_free_units_after_its_own():
+    shelves = shelves_of({(A, BER): 5, (B, BER): 4})
+    demand, shipment = Demand(ORDER), Shipment(UUID(int=7), ORDER)
+    apply(demand, shelves, 1, {A: 3, B: 3})
+    apply(demand, shelves, 2, {A: 1})
+    take(shipment, {A: 3, B: 3}, demand, shelves, SOURCE, "BER")
+    settle(demand, shelves, SOURCE, now=NOW)
+    levels = {sku: (shelves.get(sku, BER).total, shelves.get(sku, BER).reserved) for sku in (A, B)}
+    assert levels == {A: (2, 0), B: (1, 0)}
+    give_back(shipment, demand, shelves, SOURCE)
+    settle(demand, shelves, SOURCE, now=NOW)
+    levels = {sku: (shelves.get(sku, BER).total, shelves.get(sku, BER).reserved) for sku in (A, B)}
+    assert levels == {A: (5, 1), B: (4, 0)}
+
+
+def test_shipment_of_more_than_lies_reserved_or_free_is_refused_whole():
     shelves = shelves_of({(A, BER): 5})
-    demand = Demand(ORDER)
+    demand, other = Demand(ORDER), Demand(UUID(int=101))
     apply(demand, shelves, 1, {A: 1})
-    with pytest.raises(NotReservedError, match="holds 2 of SKU A, but its order has 1 reserved"):
-        take(Shipment(UUID(int=7), ORDER), {A: 2}, demand, shelves, SOURCE, None)
+    apply(other, shelves, 1, {A: 3})
+    with pytest.raises(
+        NotReservedError, match="holds 3 of SKU A, but its order has 1 reserved and only 1 more is free"
+    ):
+        take(Shipment(UUID(int=7), ORDER), {A: 3}, demand, shelves, SOURCE, None)
+    assert (shelves.get(A, BER).total, shelves.get(A, BER).reserved) == (5, 4)
+
+
+def test_shipment_of_an_order_nobody_told_of_takes_nothing():
+    with pytest.raises(NotReservedError, match="has 0 reserved"):
+        take(Shipment(UUID(int=7), ORDER), {A: 1}, Demand(ORDER), shelves_of({(A, BER): 5}), SOURCE, None)
 
 
 def test_shelves_refuse_to_promise_what_is_not_there():

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from rappit_common.errors import ConflictError
 
-from rappit_inventory.domain.demands import Demand
-from rappit_inventory.domain.stock import MovementKind, Shelves, Source
+from rappit_inventory.domain.demands import Demand, Held
+from rappit_inventory.domain.stock import Level, MovementKind, Shelves, Source
 
 
 class NotReservedError(ConflictError):
-    """A shipment holds units that were not reserved for its order."""
+    """A shipment holds units that were not reserved for its order, and that are not free either."""
 
     code = "not_reserved"
 
@@ -45,7 +45,10 @@ def take(
     source: Source,
     preferred: str | None,
 ) -> None:
-    """Ship units that an order holds: on hand and reserved fall together.
+    """Ship a parcel: on hand falls, and with it what was reserved for its order.
+
+    An order that was changed while its label was bought holds less than is in the parcel. The goods leave all the same,
+    so the rest is taken from units that nobody was promised.
 
     Args:
         shipment: Which; notes what it took.
@@ -56,26 +59,54 @@ def take(
         preferred: Code of the warehouse it left from, which gives first.
 
     Raises:
-        NotReservedError: The order does not hold that many.
+        NotReservedError: The order does not hold that many, and not enough are free; nothing was taken.
     """
     for sku_id in sorted(quantities):
+        _check_enough(shipment, sku_id, quantities[sku_id], demand, shelves)
+    wanted_first = (preferred or "").lower()
+    for sku_id in sorted(quantities):
+        levels = sorted(shelves.of_sku(sku_id), key=lambda level: level.warehouse_code.lower() != wanted_first)
         missing = quantities[sku_id]
-        held = demand.reserved(sku_id)
-        if held < missing:
-            code = demand.code_of(sku_id)
-            raise NotReservedError(
-                f"Shipment {shipment.shipment_id} holds {missing} of SKU {code}, but its order has {held} reserved.",
-                sku=code,
-                shipped=missing,
-                reserved=held,
-            )
-        wanted_first = (preferred or "").lower()
-        for level in sorted(shelves.of_sku(sku_id), key=lambda x: x.warehouse_code.lower() != wanted_first):
-            key = (sku_id, level.warehouse_id)
-            taken = min(missing, demand.held[key].reserved) if key in demand.held else 0
-            if taken:
-                shelves.move(*key, MovementKind.COMMIT, source, total=-taken, reserved=-taken)
-                demand.held[key].reserved -= taken
-                demand.held[key].committed += taken
-                shipment.taken[key] = shipment.taken.get(key, 0) + taken
-                missing -= taken
+        for level in levels:
+            held = demand.held.get((sku_id, level.warehouse_id), Held())
+            missing -= _take(shipment, level, demand, shelves, source, reserved=min(missing, held.reserved))
+        for level in levels:
+            missing -= _take(shipment, level, demand, shelves, source, free=min(missing, level.available))
+
+
+def _check_enough(shipment: Shipment, sku_id: UUID, quantity: int, demand: Demand, shelves: Shelves) -> None:
+    held = demand.reserved(sku_id)
+    # Of an order that nobody told of, nothing is known to be true: not even that it may have what is free.
+    free = shelves.available(sku_id) if demand.order_version else 0
+    if held + free < quantity:
+        code = next((level.sku_code for level in shelves.of_sku(sku_id)), demand.code_of(sku_id))
+        verb = "is" if free == 1 else "are"
+        raise NotReservedError(
+            f"Shipment {shipment.shipment_id} holds {quantity} of SKU {code}, but its order has {held} reserved and "
+            f"only {free} more {verb} free: count the shelf and adjust its level, then requeue.",
+            sku=code,
+            shipped=quantity,
+            reserved=held,
+            free=free,
+        )
+
+
+def _take(
+    shipment: Shipment,
+    level: Level,
+    demand: Demand,
+    shelves: Shelves,
+    source: Source,
+    *,
+    reserved: int = 0,
+    free: int = 0,
+) -> int:
+    taken = reserved + free
+    if taken:
+        key = (level.sku_id, level.warehouse_id)
+        shelves.move(*key, MovementKind.COMMIT, source, total=-taken, reserved=-reserved)
+        held = demand.held.setdefault(key, Held())
+        held.reserved -= reserved
+        held.committed += taken
+        shipment.taken[key] = shipment.taken.get(key, 0) + taken
+    return taken

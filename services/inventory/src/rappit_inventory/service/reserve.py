@@ -106,9 +106,9 @@ async def resolve_lines(unit: InventoryUnit, demands: Iterable[Demand]) -> None:
         line.sku_id = sku_ids.get(line.sku_code)
 
 
-async def lock_shelves(unit: InventoryUnit, demands: Iterable[Demand]) -> Shelves:
-    """Lock the levels of every SKU that some demands name or hold."""
-    sku_ids: set[UUID] = set()
+async def lock_shelves(unit: InventoryUnit, demands: Iterable[Demand], others: Iterable[UUID] = ()) -> Shelves:
+    """Lock the levels of every SKU that some demands name or hold, and of ``others``."""
+    sku_ids = set(others)
     for demand in demands:
         sku_ids.update(line.sku_id for line in demand.lines if line.sku_id is not None)
         sku_ids.update(key[0] for key in demand.held)

@@ -32,11 +32,11 @@ class ShipmentVersion:
 async def apply_shipment(unit: InventoryUnit, shipment: ShipmentVersion, *, now: datetime) -> None:
     """Bring stock in line with the newest version of a shipment; others change nothing.
 
-    Labelled: on hand and reserved fall together, where the order's units lie. Voided: both rise again, where they fell;
-    what the order no longer needs becomes free.
+    Labelled: on hand and reserved fall together, where the order's units lie (see ``take``). Voided: both rise again,
+    where they fell; what the order no longer needs becomes free.
 
     Raises:
-        NotReservedError: The parcels hold units that the order had not reserved.
+        NotReservedError: The parcels hold units that the order had not reserved, and that are not free either.
     """
     await unit.locks.read_catalogue()
     demand = (await unit.demands.lock([shipment.order_id], (), now))[shipment.order_id]
@@ -45,7 +45,7 @@ async def apply_shipment(unit: InventoryUnit, shipment: ShipmentVersion, *, now:
         return
     quantities = await _quantities(unit, shipment)
     await resolve_lines(unit, [demand])
-    shelves = await lock_shelves(unit, [demand])
+    shelves = await lock_shelves(unit, [demand], quantities)
     source = Source("shipment", shipment.shipment_id, ACTOR, current_trace_id())
     give_back(known, demand, shelves, source)
     if shipment.status == LABELLED:
