@@ -21,8 +21,6 @@ from faststream.rabbit import RabbitRouter
 from starlette.types import ASGIApp
 
 from rappit_common.database.engine import Database
-from rappit_common.database.migrations import upgrade
-from rappit_common.database.provision import provision
 from rappit_common.limits import RateLimits
 from rappit_common.logs import configure_logs, get_logger
 from rappit_common.messaging.consumers import Consumers
@@ -61,6 +59,7 @@ class Part(Protocol):
 
 StatefulT = TypeVar("StatefulT", bound=StatefulSettings)
 UnitT = TypeVar("UnitT", bound=UnitOfWork)
+SharedT = TypeVar("SharedT")
 
 
 @dataclass(slots=True)
@@ -74,6 +73,13 @@ class Runtime(Generic[StatefulT, UnitT]):
     tokens: Tokens
     limits: RateLimits
     readiness: Readiness = field(default_factory=Readiness)
+    _shared: dict[type[Any], Any] = field(default_factory=dict[type[Any], Any], init=False, repr=False)
+
+    def share(self, kind: type[SharedT], make: Callable[[], SharedT]) -> SharedT:
+        """Return this process's one ``kind``, made when it is first asked for: what a service's own roots share."""
+        if kind not in self._shared:
+            self._shared[kind] = make()
+        return self._shared[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +316,10 @@ def _environment(name: str) -> str:
 
 
 def _prepare(service: StatefulService[Any, Any], command: str) -> None:
+    # Alembic is a fifth of a serving process's start, and nothing it ever uses.
+    from rappit_common.database.migrations import upgrade  # noqa: PLC0415
+    from rappit_common.database.provision import provision  # noqa: PLC0415
+
     owner_url = _environment("MIGRATION_DATABASE_URL")
     if command == "provision":
         admin_url, runtime_url = _environment("ADMIN_DATABASE_URL"), _environment("DATABASE_URL")

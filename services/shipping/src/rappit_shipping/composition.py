@@ -46,23 +46,14 @@ class Connections:
 class Composed:
     """One process's carriers and what works with them."""
 
-    runtime: Runtime[ShippingSettings, ShippingUnit]
     desk: Desk
     tasks: ShieldedTasks
     connections: Connections
 
 
-_composed: list[Composed] = []
-
-
 def composed(runtime: Runtime[ShippingSettings, ShippingUnit]) -> Composed:
     """Return a process's carriers, made once: its API and its worker share connections, tokens and bulkheads."""
-    for known in _composed:
-        if known.runtime is runtime:
-            return known
-    made = _compose(runtime)
-    _composed.append(made)
-    return made
+    return runtime.share(Composed, lambda: _compose(runtime))
 
 
 def _compose(runtime: Runtime[ShippingSettings, ShippingUnit]) -> Composed:
@@ -102,7 +93,7 @@ def _compose(runtime: Runtime[ShippingSettings, ShippingUnit]) -> Composed:
             catch_up_s=settings.order_catch_up_s,
         ),
     )
-    return Composed(runtime, desk, ShieldedTasks(settings.shutdown_timeout_s - 2), Connections((fedex, dhl), redis))
+    return Composed(desk, ShieldedTasks(settings.shutdown_timeout_s - 2), Connections((fedex, dhl), redis))
 
 
 def install_api(app: FastAPI, runtime: Runtime[ShippingSettings, ShippingUnit]) -> None:
@@ -113,29 +104,14 @@ def install_api(app: FastAPI, runtime: Runtime[ShippingSettings, ShippingUnit]) 
     app.include_router(shipments.router)
 
 
-class _Forgetting:
-    """Lets go of a process's composition when the process ends; tests compose many in one."""
-
-    def __init__(self, made: Composed) -> None:
-        self._made = made
-
-    async def start(self) -> None:
-        """Nothing is to be begun."""
-
-    async def stop(self) -> None:
-        """Forget it."""
-        _composed[:] = [known for known in _composed if known is not self._made]
-
-
 def parts(runtime: Runtime[ShippingSettings, ShippingUnit], role: str) -> list[Part]:
     """Return the background parts of a role; they stop in reverse, so the connections are closed last."""
     if role not in {"api", "worker"}:
         return []
     made = composed(runtime)
-    held: list[Part] = [_Forgetting(made), made.connections]
     if role == "api":
-        return [*held, made.tasks]
-    return [*held, Reconciler(made.desk, runtime.settings.reconcile_poll_s)]
+        return [made.connections, made.tasks]
+    return [made.connections, Reconciler(made.desk, runtime.settings.reconcile_poll_s)]
 
 
 SERVICE = StatefulService(
