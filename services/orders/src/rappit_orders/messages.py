@@ -9,7 +9,15 @@ from rappit_common.messaging.events import PublishedEvent, ReceivedEvent
 from rappit_common.messaging.topology import Subscription
 
 from rappit_orders.domain.commands import ApplyReservation, FollowShipment
-from rappit_orders.domain.values import Allocation, Reservation, ReservationStatus, Shipment, ShipmentStatus, Shortage
+from rappit_orders.domain.values import (
+    Allocation,
+    Demand,
+    Reservation,
+    ReservationStatus,
+    Shipment,
+    ShipmentStatus,
+    Shortage,
+)
 
 Amount = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", description="Decimal string.")]
 
@@ -172,6 +180,13 @@ class ReservationAnswer(ReceivedEvent):
         return ApplyReservation(self.order_id, self.order_version, reservation)
 
 
+class _ReadShippedLine(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sku: str
+    quantity: int
+
+
 class ShipmentNews(ReceivedEvent):
     """What became of a parcel, as far as orders cares."""
 
@@ -181,10 +196,18 @@ class ShipmentNews(ReceivedEvent):
     status: ShipmentStatus
     carrier: str
     tracking_number: str
+    lines: tuple[_ReadShippedLine, ...] = ()
 
     def to_command(self) -> FollowShipment:
         """Return what it asks of the order."""
-        shipment = Shipment(self.shipment_id, self.shipment_version, self.status, self.carrier, self.tracking_number)
+        shipment = Shipment(
+            self.shipment_id,
+            self.shipment_version,
+            self.status,
+            self.carrier,
+            self.tracking_number,
+            tuple(Demand(line.sku, line.quantity) for line in self.lines),
+        )
         return FollowShipment(self.order_id, shipment)
 
 

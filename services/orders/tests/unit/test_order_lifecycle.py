@@ -75,8 +75,9 @@ def answer(order, version, status, *, order_version=None, allocations=(), **more
     return order.apply_reservation(command, now=NOW)
 
 
-def ship(order, status, version=1, shipment_id=None):
-    shipment = Shipment(shipment_id or order.id, version, status, "fedex", "7949")
+def ship(order, status, version=1, shipment_id=None, lines=()):
+    packed = tuple(Demand(sku, quantity) for sku, quantity in lines)
+    shipment = Shipment(shipment_id or order.id, version, status, "fedex", "7949", packed)
     return order.follow_shipment(FollowShipment(order.id, shipment), now=NOW)
 
 
@@ -220,6 +221,34 @@ class TestShipments:
         assert order.hold.reason == "changed_after_label"
         ship(order, ShipmentStatus.VOIDED, version=2)
         assert (order.state, order.demand, order.hold) == (OrderState.RECEIVED, (Demand("TEA", 5),), None)
+
+    @pytest.mark.parametrize(
+        ("wanted", "reason", "said"),
+        [
+            ([("TEA", 1)], "changed_after_label", "(TEA: 2 in the parcel, 1 wanted)"),
+            ([("CUP", 2)], "changed_after_label", "(TEA: 2 in the parcel, 0 wanted; CUP: 0 in the parcel, 2 wanted)"),
+            ([("TEA", 5)], "partly_labelled", "(TEA: 2 in the parcel, 5 wanted)"),
+            ([("tea ", 1), ("TEA", 1)], None, ""),
+        ],
+    )
+    def test_a_parcel_bought_while_the_order_was_changed_is_told_apart(self, wanted, reason, said):
+        order = placed()
+        tell(order, told(1, *wanted))
+        answer(order, 1, RESERVED)
+        ship(order, ShipmentStatus.LABELLED, lines=[("TEA", 2)])
+        assert order.state is OrderState.READY_TO_SHIP
+        assert (order.hold.reason if order.hold else None) == reason
+        assert said in (order.hold.message if order.hold else "")
+        ship(order, ShipmentStatus.VOIDED, version=2, lines=[("TEA", 2)])
+        assert (order.state, order.hold) == (OrderState.RESERVED, None)
+
+    def test_the_second_label_of_a_split_order_ends_the_hold(self):
+        order = placed(("TEA", 2), ("CUP", 1))
+        answer(order, 1, RESERVED)
+        ship(order, ShipmentStatus.LABELLED, lines=[("TEA", 2)])
+        assert order.hold.reason == "partly_labelled"
+        ship(order, ShipmentStatus.LABELLED, shipment_id=new_id(), lines=[("CUP", 1)])
+        assert (order.state, order.hold) == (OrderState.READY_TO_SHIP, None)
 
     def test_a_cancellation_after_the_label_waits_for_the_void_and_then_releases(self):
         order = labelled()

@@ -12,6 +12,7 @@ from rappit_orders.domain.commands import ApplyReservation, FollowShipment
 from rappit_orders.domain.order import Order
 from rappit_orders.domain.values import (
     Allocation,
+    Demand,
     OrderContent,
     Reservation,
     ReservationStatus,
@@ -50,7 +51,7 @@ def lived():
     yield order
     there = Reservation(2, ReservationStatus.RESERVED, allocations=(Allocation("TEA", "BER", 2),))
     order.apply_reservation(ApplyReservation(order.id, 1, there), now=NOW)
-    shipment = Shipment(new_id(), 1, ShipmentStatus.LABELLED, "dhl", "0034")
+    shipment = Shipment(new_id(), 1, ShipmentStatus.LABELLED, "dhl", "0034", (Demand("TEA", 2),))
     order.follow_shipment(FollowShipment(order.id, shipment), now=NOW)
     yield order
     odd = replace(command.content, total=Decimal("1E+3"), shipping_address=None)

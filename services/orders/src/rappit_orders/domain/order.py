@@ -5,6 +5,7 @@ versions), and its state, demand and hold are worked out anew from all facts aft
 repeated and arrive in any order, and the order ends in the same place.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -250,16 +251,14 @@ class Order:
                 "cancelled_after_label",
                 f"The order was cancelled, and a label was bought for it ({parcels}). Void the shipment.",
             )
-        if self.labelled:
-            return (
-                None
-                if wanted == self.demand
-                else Hold(
-                    "changed_after_label",
-                    f"The channel changed the order after its label was bought ({parcels}). "
-                    "Void the shipment to pack it anew, or ship it as it is.",
-                )
+        if self.labelled and wanted != self.demand:
+            return Hold(
+                "changed_after_label",
+                f"The channel changed the order after its label was bought ({parcels}). "
+                "Void the shipment to pack it anew, or ship it as it is.",
             )
+        if self.labelled:
+            return self._mispacked(parcels)
         if self.state is OrderState.ON_HOLD and self.content.lines_without_sku:
             names = ", ".join(
                 f'"{line.name}" ({line.external_line_id})' for line in self.content.lines_without_sku[:_SHOWN_LINES]
@@ -270,6 +269,36 @@ class Order:
             return Hold(answer.reason or self.state.value, answer.message or _told(answer))
         return None
 
+    def _mispacked(self, parcels: str) -> Hold | None:
+        """Return what differs between the parcels and the order: it may be changed while a carrier is asked."""
+        packed, wanted = Counter[str](), Counter[str]()
+        spelled: dict[str, str] = {}
+        for counted, units in ((wanted, self.demand), (packed, (d for s in self.labelled for d in s.lines))):
+            for unit in units:
+                # As inventory does, SKUs are compared without regard to case.
+                key = unit.sku.strip().casefold()
+                counted[key] += unit.quantity
+                spelled.setdefault(key, unit.sku)
+        if not packed or packed == wanted:
+            return None
+        wrong = sorted(key for key in spelled if packed[key] != wanted[key])
+        # What should not be in a parcel matters more than what is not in one yet.
+        wrong.sort(key=lambda key: packed[key] <= wanted[key])
+        told = [f"{spelled[key]}: {packed[key]} in the parcel, {wanted[key]} wanted" for key in wrong]
+        left = len(told) - _SHOWN_CHANGES
+        shown = "; ".join(told[:_SHOWN_CHANGES]) + (f"; and {left} more" if left > 0 else "")
+        if packed - wanted:
+            return Hold(
+                "changed_after_label",
+                f"The order was changed while its label was bought ({parcels}), and the parcel holds something else "
+                f"({shown}). Void the shipment to pack it anew, or ship it as it is.",
+            )
+        return Hold(
+            "partly_labelled",
+            f"There is no label for all of the order yet ({shown}). "
+            f"Buy an additional one, or void the shipment ({parcels}) to pack it anew.",
+        )
+
 
 def _at(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
@@ -277,7 +306,13 @@ def _at(moment: datetime) -> str:
 
 def _wanted(content: OrderContent) -> str:
     demand = demand_of(content.lines)
-    return f"{sum(d.quantity for d in demand)} units of {len(demand)} SKUs to ship"
+    if not demand:
+        return "nothing to ship" if not content.lines_without_sku else "nothing to ship until each line has a SKU"
+    return f"{_units(sum(d.quantity for d in demand))} of {len(demand)} SKU{'s' if len(demand) > 1 else ''} to ship"
+
+
+def _units(quantity: int) -> str:
+    return f"{quantity} unit{'' if quantity == 1 else 's'}"
 
 
 def _difference(before: OrderContent, after: OrderContent) -> str:
@@ -295,7 +330,8 @@ def _difference(before: OrderContent, after: OrderContent) -> str:
 def _told(answer: Reservation) -> str:
     if answer.status is ReservationStatus.RESERVED:
         places = sorted({a.warehouse_code for a in answer.allocations})
-        return f"Reserved {sum(a.quantity for a in answer.allocations)} units in {', '.join(places) or 'no warehouse'}."
+        units = _units(sum(a.quantity for a in answer.allocations))
+        return f"Reserved {units} in {', '.join(places) or 'no warehouse'}."
     if answer.status is ReservationStatus.RELEASED:
         return "No stock is held."
     return f"Inventory says {answer.status.value if answer.status else 'nothing yet'}."

@@ -177,13 +177,18 @@ class ShipmentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """A parcel of an order, as shipping last told."""
+    """A parcel of an order, as shipping last told.
+
+    Attributes:
+        lines: What is in it; empty when shipping did not say.
+    """
 
     shipment_id: UUID
     version: int
     status: ShipmentStatus
     carrier: str
     tracking_number: str
+    lines: tuple[Demand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ def _shipment(told: dict[str, Any]) -> Shipment:
         status=ShipmentStatus(told["status"]),
         carrier=told["carrier"],
         tracking_number=told["tracking_number"],
+        lines=tuple(Demand(**line) for line in told.get("lines", ())),
     )
 
 
