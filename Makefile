@@ -74,11 +74,11 @@ format: bootstrap ## Format the code, and mend what can be mended by itself
 
 .PHONY: bench
 bench: bootstrap ## Measure everything against limits of the same run
-	@$(BIN)/rappit-devstack run --stack bench -- $(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/rappit-devstack run --stack bench --durable -- $(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: bench-quick
 bench-quick: bootstrap ## Measure the first few rows, in minutes
-	@$(BIN)/rappit-devstack run --stack bench -- $(BIN)/python -m benchmarks --quick $(ARGS)
+	@$(BIN)/rappit-devstack run --stack bench --durable -- $(BIN)/python benchmarks/run.py --quick $(ARGS)
 
 .PHONY: lock
 lock: bootstrap ## Lock the requirements again, of the workspace and of each service's image

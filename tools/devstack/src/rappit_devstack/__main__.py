@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     run = command("run", _run, "run a command with private servers of its own")
     run.add_argument(
+        "--durable", action="store_true", help="servers that do as in production, with fsync: slower, for measuring"
+    )
+    run.add_argument(
         "--browser", action="store_true", help="with a Chromium too, or the reason why there is none, for browser tests"
     )
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
@@ -194,7 +197,7 @@ def _run(arguments: argparse.Namespace) -> int:
     folder = state.home() / (TEST_FOLDER if arguments.stack == DEFAULT_STACK else arguments.stack)
     # One run at a time: the servers are stopped at its end, which another run would not survive.
     with state.locked(folder / ".run.lock", wait_s=0, reason="another `rappit-devstack run` is using it"):
-        servers = Servers(folder, durable=False, say=_say_to_stderr)
+        servers = Servers(folder, durable=arguments.durable, say=_say_to_stderr)
         with _ending_on_signals():
             try:
                 found = browser.ensure(say=_say_to_stderr).environment() if arguments.browser else {}
