@@ -1,5 +1,7 @@
 """Where the browser of the browser tests comes from, and what is said where there is none."""
 
+from types import SimpleNamespace
+
 import pytest
 from rappit_devstack import browser, debian, state
 from rappit_devstack.errors import DevstackError
@@ -39,6 +41,8 @@ def packages(monkeypatch):
 
     def fetch(names, root, *, without):
         fetched.append(names)
+        if names != browser.PACKAGES:
+            return
         program = root / browser.PROGRAM
         program.parent.mkdir(parents=True)
         program.write_text(f'#!/bin/sh\ncase "$LD_LIBRARY_PATH" in *private*) {RENDERS};; esac\n')
@@ -88,7 +92,7 @@ def test_without_a_network_the_reason_is_one_sentence_for_the_skipped_tests(mach
     monkeypatch.setattr(debian, "fetch", offline)
     found = browser.ensure(say=said.append, environment=machine.environment)
     reason = (
-        "there is no Chromium on this machine, and it could not be fetched: "
+        "this machine lacks Chromium, and it could not be fetched: "
         "The packages could not be downloaded. Check the network."
     )
     assert found.environment() == {"RAPPIT_CHROMIUM": "", "RAPPIT_NO_CHROMIUM": reason}
@@ -101,6 +105,37 @@ def test_on_another_distribution_nothing_is_fetched(machine, packages, said, mon
     assert found.path is None
     assert "install Chromium or Chrome, or set RAPPIT_CHROMIUM" in found.reason
     assert packages == []
+
+
+@pytest.fixture
+def playwright(tmp_path, monkeypatch):
+    """A Playwright whose Node is a script."""
+
+    def have(script):
+        node = tmp_path / "playwright/driver/node"
+        node.parent.mkdir(parents=True)
+        node.write_text(f"#!/bin/sh\n{script}\n")
+        node.chmod(0o755)
+        origin = SimpleNamespace(origin=str(tmp_path / "playwright/__init__.py"))
+        monkeypatch.setattr(browser.importlib.util, "find_spec", lambda _name: origin)
+
+    return have
+
+
+def test_a_driver_that_lacks_a_library_is_started_with_it(machine, packages, playwright, said):
+    playwright('[ -n "$LD_LIBRARY_PATH" ] && echo v24.1.0')
+    found = browser.ensure(say=said.append, environment=machine.environment)
+    assert found.environment()["PLAYWRIGHT_NODEJS_PATH"] == str(browser.folder() / "node")
+    assert packages == [browser.PACKAGES, browser.DRIVER_PACKAGES]
+    assert browser.ensure(say=said.append, environment=machine.environment) == found
+    assert len(packages) == 2
+
+
+def test_a_driver_that_cannot_be_helped_is_the_reason_why_tests_are_skipped(machine, packages, playwright, said):
+    playwright('echo "GLIBC_9.9 not found" >&2; exit 1')
+    found = browser.ensure(say=said.append, environment=machine.environment)
+    assert found.environment()["RAPPIT_CHROMIUM"] == ""
+    assert "GLIBC_9.9 not found" in found.reason
 
 
 @pytest.mark.parametrize(

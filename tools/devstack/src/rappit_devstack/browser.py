@@ -1,9 +1,10 @@
-"""A Chromium for the browser tests: given, on this machine, or extracted below the project, and tried once.
+"""A Chromium for the browser tests, and what its driver lacks: on this machine, or extracted below the project.
 
 Like a server it is never installed. Unlike a server it may be done without: where none can be had, a sentence says
 why, and the tests that need it are skipped with that sentence.
 """
 
+import importlib.util
 import os
 import shutil
 import stat
@@ -19,10 +20,13 @@ from rappit_devstack.errors import DevstackError
 
 VARIABLE = "RAPPIT_CHROMIUM"
 REASON_VARIABLE = "RAPPIT_NO_CHROMIUM"
+DRIVER_VARIABLE = "PLAYWRIGHT_NODEJS_PATH"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
 # A third smaller than `chromium` on disk, and it needs neither GTK nor a display: all that Playwright asks for.
 # Its data lies in a package of its own, which must be extracted beside it even where the machine has it installed.
 PACKAGES = ("chromium-headless-shell", "chromium-common")
+# What the Node in Playwright's wheel is linked with and a bare machine lacks.
+DRIVER_PACKAGES = ("libatomic1",)
 # Drivers of graphics cards and the compiler they bring: a third of what would be extracted, and no card is used.
 WITHOUT = ("libgl1-mesa-dri_", "libllvm", "libz3-", "mesa-", "libgl1-amber-dri_")
 PROGRAM = "usr/lib/chromium/chromium-headless-shell"
@@ -57,14 +61,18 @@ class Browser:
     Attributes:
         path: What to start, or None.
         reason: One sentence; empty when there is a browser.
+        driver: What Playwright must start in place of its own Node, or None where that one runs.
     """
 
     path: Path | None
     reason: str = ""
+    driver: Path | None = None
 
     def environment(self) -> dict[str, str]:
-        """Return what the browser tests read."""
-        return {VARIABLE: str(self.path)} if self.path else {VARIABLE: "", REASON_VARIABLE: self.reason}
+        """Return what the browser tests, and Playwright, read."""
+        if self.path is None:
+            return {VARIABLE: "", REASON_VARIABLE: self.reason}
+        return {VARIABLE: str(self.path)} | ({DRIVER_VARIABLE: str(self.driver)} if self.driver else {})
 
 
 def folder() -> Path:
@@ -82,43 +90,67 @@ def ensure(*, say: Callable[[str], None], environment: Mapping[str, str] = os.en
     Raises:
         DevstackError: The one that RAPPIT_CHROMIUM names does not work; no other is taken in its place.
     """
-    if given := environment.get(VARIABLE):
-        if trouble := try_out(Path(given)):
-            raise DevstackError(f"{VARIABLE}={given} does not work as a browser: {trouble}. Correct it, or unset it.")
-        return Browser(Path(given))
+    given = environment.get(VARIABLE)
+    if given and (trouble := try_out(Path(given))):
+        raise DevstackError(f"{VARIABLE}={given} does not work as a browser: {trouble}. Correct it, or unset it.")
+    try:
+        found = Path(given) if given else _on_path(environment) or _extracted(folder(), say)
+        return Browser(found, driver=_driver(folder(), say))
+    except DevstackError as error:
+        say(f"the browser tests will be skipped: {error}")
+        return Browser(None, str(error))
+
+
+def _on_path(environment: Mapping[str, str]) -> Path | None:
     # A name in PATH may be a stub that only tells how to install the real one, as Ubuntu's is.
     for name in NAMES:
         found = shutil.which(name, path=environment.get("PATH", os.defpath))
         if found and not try_out(Path(found)):
-            return Browser(Path(found))
-    try:
-        return Browser(_extracted(folder(), say))
-    except DevstackError as error:
-        say(f"the browser tests will be skipped: {error}")
-        return Browser(None, str(error))
+            return Path(found)
+    return None
 
 
 def _extracted(root: Path, say: Callable[[str], None]) -> Path:
     launcher = root / "chromium"
     if launcher.exists() and not try_out(launcher):
         return launcher
-    if not is_debian(Path("/etc/os-release")) or shutil.which("apt-get") is None:
-        raise DevstackError(
-            f"there is no Chromium on this machine, and only Debian has it as a package that can be extracted: {ADVICE}"
-        )
-    say(f"fetching Chromium as Debian packages into {root} (nothing is installed)")
-    try:
-        debian.fetch(PACKAGES, root, without=WITHOUT)
-    except DevstackError as error:
-        # Its first line says what is wrong; the rest is apt's own words.
-        first = str(error).splitlines()[0]
-        raise DevstackError(f"there is no Chromium on this machine, and it could not be fetched: {first}") from error
-    write_launcher(root, launcher)
+    _fetch(PACKAGES, root, "Chromium", say)
+    write_launcher(root, root / PROGRAM, launcher)
     if trouble := try_out(launcher):
         raise DevstackError(
             f"the Chromium extracted into {root} does not run ({trouble}): remove that folder, or {ADVICE}"
         )
     return launcher
+
+
+def _driver(root: Path, say: Callable[[str], None]) -> Path | None:
+    """Return what starts Playwright's Node with the library it lacks here; None where it lacks nothing."""
+    package = importlib.util.find_spec("playwright")
+    node = Path(package.origin).parent / "driver/node" if package and package.origin else None
+    if node is None or not _complaint([str(node), "--version"], "v"):
+        return None
+    launcher = root / "node"
+    if not launcher.exists() or _complaint([str(launcher), "--version"], "v"):
+        _fetch(DRIVER_PACKAGES, root, "a library of Playwright's", say)
+        write_launcher(root, node, launcher)
+    if trouble := _complaint([str(launcher), "--version"], "v"):
+        raise DevstackError(f"the Node that drives the browser does not run here ({trouble})")
+    return launcher
+
+
+def _fetch(packages: tuple[str, ...], root: Path, what: str, say: Callable[[str], None]) -> None:
+    if not is_debian(Path("/etc/os-release")) or shutil.which("apt-get") is None:
+        raise DevstackError(
+            f"this machine lacks {what}, and only Debian has it as a package that can be extracted: "
+            f"install {', '.join(packages)}, or {ADVICE}"
+        )
+    say(f"fetching {what} as Debian packages into {root} (nothing is installed)")
+    try:
+        debian.fetch(packages, root, without=WITHOUT)
+    except DevstackError as error:
+        # Its first line says what is wrong; the rest is apt's own words.
+        first = str(error).splitlines()[0]
+        raise DevstackError(f"this machine lacks {what}, and it could not be fetched: {first}") from error
 
 
 def is_debian(os_release: Path) -> bool:
@@ -132,18 +164,18 @@ def is_debian(os_release: Path) -> bool:
     return "debian" in kin and "ubuntu" not in kin
 
 
-def write_launcher(root: Path, launcher: Path) -> None:
-    """Write the script that starts the extracted browser with its own libraries and fonts."""
+def write_launcher(root: Path, program: Path, launcher: Path) -> None:
+    """Write the script that starts a program with the libraries and fonts extracted below root."""
     fonts = root / "fonts.conf"
     fonts.write_text(FONTS.format(root=root))
     folders = library_folders(root)
     # Some libraries keep private ones in a folder of their own, whose place in the file system is built into them.
-    folders += sorted({found.parent for folder in folders for found in folder.glob("*/lib*.so*")})
+    folders += sorted({found.parent for folder in folders for found in folder.glob("*/lib*.so*")} - set(folders))
     libraries = os.pathsep.join(map(str, folders))
     launcher.write_text(
         "#!/bin/sh\n# Written by rappit-devstack.\n"
         f"export LD_LIBRARY_PATH='{libraries}' FONTCONFIG_FILE='{fonts}'\n"
-        f"exec '{root / PROGRAM}' \"$@\"\n"
+        f"exec '{program}' \"$@\"\n"
     )
     launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
@@ -151,21 +183,27 @@ def write_launcher(root: Path, launcher: Path) -> None:
 def try_out(program: Path) -> str:
     """Render a page with it, in a profile that is thrown away; returns what went wrong, or nothing."""
     with tempfile.TemporaryDirectory(prefix="rappit-browser-", ignore_cleanup_errors=True) as profile:
-        try:
-            done = subprocess.run(
-                [str(program), *TRIAL_FLAGS, f"--user-data-dir={profile}", "--dump-dom", TRIAL_PAGE],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TRIAL_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"it did not render a page within {TRIAL_TIMEOUT_S} s"
-        except OSError as error:
-            return error.strerror or repr(error)
-    if "<p>rendered</p>" in done.stdout:
+        argv = [str(program), *TRIAL_FLAGS, f"--user-data-dir={profile}", "--dump-dom", TRIAL_PAGE]
+        return _complaint(argv, "<p>rendered</p>")
+
+
+def _complaint(argv: list[str], expected: str) -> str:
+    """Run a program and return why it did not say what is expected, or nothing."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TRIAL_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not answer within {TRIAL_TIMEOUT_S} s"
+    except OSError as error:
+        return error.strerror or repr(error)
+    if expected in done.stdout:
         return ""
     last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
     return f"status {done.returncode}, {last[:300]}"
