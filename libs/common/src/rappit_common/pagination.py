@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel
@@ -56,5 +57,22 @@ def decode_cursor(cursor: str, size: int) -> tuple[str, ...]:
     except (ValueError, binascii.Error):
         values = None
     if not isinstance(values, list) or len(values) != size or not all(isinstance(v, str | int) for v in values):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        raise InvalidCursorError("The cursor is not one of this list's: start again without it.")
+        raise _not_ours()
     return tuple(str(value) for value in values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+def decode_id_cursor(cursor: str) -> UUID:
+    """Return the id in the cursor of a list that sorts by ids alone.
+
+    Raises:
+        InvalidCursorError: It was not made by this list.
+    """
+    (value,) = decode_cursor(cursor, 1)
+    try:
+        return UUID(value)
+    except ValueError:
+        raise _not_ours() from None
+
+
+def _not_ours() -> InvalidCursorError:
+    return InvalidCursorError("The cursor is not one of this list's: start again without it.")

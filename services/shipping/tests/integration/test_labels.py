@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from rappit_common.clock import new_id
+from rappit_common.pagination import encode_cursor
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Role
 
@@ -239,6 +240,20 @@ async def test_pages_are_bounded_and_filtered(merchant):
     assert second["next_cursor"] is None
     one = (await merchant.call("GET", "/shipments", params={"order_id": orders[0]})).json()["items"]
     assert [item["id"] for item in one] == bought[:1]
+
+
+@pytest.mark.parametrize("path", ["/shipments", "/carrier-accounts"])
+@pytest.mark.parametrize("cursor", ["nonsense", encode_cursor("no uuid"), encode_cursor(7), encode_cursor("\0")])
+async def test_cursor_of_another_list_is_refused(merchant, path, cursor):
+    answer = await merchant.call("GET", path, params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
+async def test_documents_declare_every_refusal(merchant):
+    paths = (await merchant.call("GET", "/openapi.json")).json()["paths"]
+    ours = [(path, how) for path, hows in paths.items() if "/ops/" not in path for how in hows.values()]
+    assert [path for path, how in ours if not {"401", "403"} <= set(how["responses"])] == []
+    assert "invalid_cursor" in paths["/shipping/shipments"]["get"]["responses"]["422"]["description"]
 
 
 async def test_viewers_look_and_staff_buy(merchant):

@@ -10,7 +10,7 @@ from rappit_common.pagination import (
     Page,
     PageCursor,
     PageLimit,
-    decode_cursor,
+    decode_id_cursor,
     encode_cursor,
 )
 from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Staff
@@ -40,7 +40,9 @@ async def list_orders(
 ) -> Page[OrderListed]:
     """List orders, the newest first. Orders that arrive meanwhile shift no page."""
     wanted = OrderFilter(state, channel_id, external_order_id)
-    found = await desk.list_orders(unit, wanted, before_id=_position(cursor), limit=limit + 1)
+    found = await desk.list_orders(
+        unit, wanted, before_id=decode_id_cursor(cursor) if cursor else None, limit=limit + 1
+    )
     items = [OrderListed.of_summary(summary) for summary in found[:limit]]
     return Page(items=items, next_cursor=encode_cursor(str(items[-1].id)) if len(found) > limit else None)
 
@@ -56,13 +58,3 @@ async def cancel_order(order_id: UUID, body: CancelRequest, unit: Unit, principa
     """Cancel an order and release its stock; a bought label must be voided first. Repeating it changes nothing."""
     command = CancelOrder(order_id, body.reason)
     return OrderRead.of_story(await desk.cancel_order(unit, command, actor=principal.label, now=now))
-
-
-def _position(cursor: str | None) -> UUID | None:
-    if cursor is None:
-        return None
-    (last_id,) = decode_cursor(cursor, 1)
-    try:
-        return UUID(last_id)
-    except ValueError:
-        raise InvalidCursorError("The cursor is not one of this list's: start again without it.") from None

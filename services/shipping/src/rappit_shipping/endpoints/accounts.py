@@ -1,10 +1,16 @@
 """Carrier accounts and carriers."""
 
-from uuid import UUID
-
 from fastapi import APIRouter
-from rappit_common.pagination import DEFAULT_PAGE_ROWS, Page, PageCursor, PageLimit, decode_cursor, encode_cursor
-from rappit_common.web.auth import Owner, Viewer
+from rappit_common.pagination import (
+    DEFAULT_PAGE_ROWS,
+    InvalidCursorError,
+    Page,
+    PageCursor,
+    PageLimit,
+    decode_id_cursor,
+    encode_cursor,
+)
+from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Owner, Viewer
 from rappit_common.web.problems import errors
 
 from rappit_shipping.domain.carrier import InvalidCredentialsError
@@ -13,7 +19,7 @@ from rappit_shipping.endpoints.dependencies import Now, TheDesk, Unit
 from rappit_shipping.schemas import CarrierAccountCreate, CarrierAccountRead, CarrierRead
 from rappit_shipping.service import accounts
 
-router = APIRouter(prefix="/shipping", tags=["carriers"])
+router = APIRouter(prefix="/shipping", tags=["carriers"], responses=errors(InvalidTokenError, MissingRoleError))
 
 
 @router.post(
@@ -30,12 +36,12 @@ async def open_carrier_account(
     return CarrierAccountRead.of(account)
 
 
-@router.get("/carrier-accounts")
+@router.get("/carrier-accounts", responses=errors(InvalidCursorError))
 async def list_carrier_accounts(
     unit: Unit, limit: PageLimit = DEFAULT_PAGE_ROWS, cursor: PageCursor = None
 ) -> Page[CarrierAccountRead]:
     """List the carrier accounts, newest first; credentials are never told."""
-    after = UUID(decode_cursor(cursor, 1)[0]) if cursor else None
+    after = decode_id_cursor(cursor) if cursor else None
     found = await unit.accounts.page(limit + 1, after)
     more = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
     return Page(items=[CarrierAccountRead.of(account) for account in found[:limit]], next_cursor=more)

@@ -4,8 +4,16 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
-from rappit_common.pagination import DEFAULT_PAGE_ROWS, Page, PageCursor, PageLimit, decode_cursor, encode_cursor
-from rappit_common.web.auth import Staff, tenant_of
+from rappit_common.pagination import (
+    DEFAULT_PAGE_ROWS,
+    InvalidCursorError,
+    Page,
+    PageCursor,
+    PageLimit,
+    decode_id_cursor,
+    encode_cursor,
+)
+from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Staff, tenant_of
 from rappit_common.web.problems import errors
 
 from rappit_shipping.carriers.breaker import CarrierUnavailableError
@@ -35,7 +43,9 @@ from rappit_shipping.schemas import SettleBody, ShipmentCreate, ShipmentRead
 from rappit_shipping.service import voids
 from rappit_shipping.unit import ShippingUnit
 
-router = APIRouter(prefix="/shipping/shipments", tags=["shipments"])
+router = APIRouter(
+    prefix="/shipping/shipments", tags=["shipments"], responses=errors(InvalidTokenError, MissingRoleError)
+)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -91,7 +101,7 @@ async def buy_shipment(
     return told
 
 
-@router.get("")
+@router.get("", responses=errors(InvalidCursorError))
 async def list_shipments(
     unit: Unit,
     order_id: UUID | None = None,
@@ -100,7 +110,7 @@ async def list_shipments(
     cursor: PageCursor = None,
 ) -> Page[ShipmentRead]:
     """List shipments, newest first."""
-    after = UUID(decode_cursor(cursor, 1)[0]) if cursor else None
+    after = decode_id_cursor(cursor) if cursor else None
     found = await unit.shipments.page(limit + 1, after, order_id=order_id, status=status)
     more = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
     return Page(items=await _told(unit, found[:limit]), next_cursor=more)

@@ -4,9 +4,15 @@ from datetime import timedelta
 from uuid import UUID
 
 from fastapi import APIRouter
-from rappit_common.pagination import DEFAULT_PAGE_ROWS, InvalidCursorError, Page, PageCursor, PageLimit
-from rappit_common.pagination import decode_cursor as decode
-from rappit_common.pagination import encode_cursor as encode
+from rappit_common.pagination import (
+    DEFAULT_PAGE_ROWS,
+    InvalidCursorError,
+    Page,
+    PageCursor,
+    PageLimit,
+    decode_id_cursor,
+    encode_cursor,
+)
 from rappit_common.web.auth import InvalidTokenError, MissingRoleError
 from rappit_common.web.problems import errors
 
@@ -41,9 +47,9 @@ async def list_channels(
     unit: ReadingUnit, api: Api, limit: PageLimit = DEFAULT_PAGE_ROWS, cursor: PageCursor = None
 ) -> Page[ChannelRead]:
     """List your channels, newest first, disconnected ones too."""
-    before = None if cursor is None else _channel_id(decode(cursor, 1)[0])
+    before = decode_id_cursor(cursor) if cursor else None
     found = await service.list_channels(unit, rows=limit + 1, before=before)
-    following = encode(str(found[limit - 1].id)) if len(found) > limit else None
+    following = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
     return Page(items=[describe(channel, api.public_base_url) for channel in found[:limit]], next_cursor=following)
 
 
@@ -77,10 +83,3 @@ async def rotate_secret(channel_id: UUID, body: SecretCreate, unit: WritingUnit,
         now=now,
     )
     return _shown_once(connected, api)
-
-
-def _channel_id(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise InvalidCursorError("The cursor is not one of this list's: start again without it.") from None
