@@ -96,3 +96,9 @@ async def test_adjustment_makes_the_level_of_a_sku_that_never_lay_there(merchant
 async def test_reservation_of_an_order_that_never_came_is_not_found(merchant):
     answer = await merchant.call("GET", f"/reservations/{merchant.organization_id}")
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_reservation")
+
+
+async def test_documents_declare_every_refusal(merchant):
+    paths = (await merchant.inventory.http.get("/inventory/openapi.json")).json()["paths"]
+    ours = [(path, how) for path, hows in paths.items() if "/ops/" not in path for how in hows.values()]
+    assert [path for path, how in ours if not {"401", "403"} <= set(how["responses"])] == []

@@ -5,7 +5,14 @@ from rappit_common.service import Runtime, StatefulService
 
 from rappit_orders.consumers.orders import make_router
 from rappit_orders.endpoints import orders
-from rappit_orders.messages import ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS
+from rappit_orders.messages import (
+    ACCEPT_WEBHOOK,
+    APPLY_RESERVATION,
+    FOLLOW_SHIPMENTS,
+    OrderCancelled,
+    OrderChanged,
+    OrderPlaced,
+)
 from rappit_orders.settings import OrdersSettings
 from rappit_orders.unit import OrdersUnit
 
@@ -24,5 +31,6 @@ SERVICE = StatefulService(
     unit=OrdersUnit,
     install_api=install_api,
     router=make_router,
+    publishes=(OrderPlaced, OrderChanged, OrderCancelled),
     subscriptions=(ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS),
 )

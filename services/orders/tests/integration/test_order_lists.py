@@ -166,3 +166,5 @@ async def test_the_documents_declare_every_refusal(orders):
     assert set(paths["/orders/{order_id}/cancel"]["post"]["responses"]) >= {"200", "401", "403", "404", "409", "422"}
     assert paths["/orders"]["get"]["description"]
     assert (await orders.http.get("/orders/docs")).status_code == 200
+    messages = (await orders.http.get("/orders/ops/asyncapi.json")).json()["operations"]
+    assert {"orders.order-placed.v1", "orders.order-changed.v1", "orders.order-cancelled.v1"} <= set(messages)

@@ -11,6 +11,7 @@ from rappit_common.service import Part, Runtime, StatefulService
 from starlette.types import ASGIApp
 
 from rappit_gateway.domain.channels import KnownChannel
+from rappit_gateway.endpoints import webhook_document
 from rappit_gateway.endpoints.channels import router
 from rappit_gateway.endpoints.dependencies import ChannelsApi
 from rappit_gateway.endpoints.trace import Tracing
@@ -94,6 +95,7 @@ class _Composition:
             public_base_url=settings.public_base_url,
         )
         app.include_router(router)
+        app.include_router(webhook_document.router)
 
     def wrap(self, app: ASGIApp, runtime: GatewayRuntime) -> ASGIApp:
         """Put the hot path in front of the app."""

@@ -167,3 +167,13 @@ async def test_secrets_are_shown_once_encrypted_at_rest_and_never_logged(gateway
         assert all(secret.encode() not in row["ciphertext"] for row in rows)
         assert secret not in out
     assert json.loads(answers[0].text)["items"]
+
+
+async def test_the_document_tells_what_a_webhook_is_answered(gateway):
+    paths = (await gateway.http.get("/channels/openapi.json")).json()["paths"]
+    webhook = paths["/webhooks/{channel_id}"]["post"]
+    assert set(webhook["responses"]) == {"200", "401", "403", "404", "405", "408", "410", "413", "429", "503"}
+    assert "bad_signature" in webhook["responses"]["401"]["description"]
+    headers = {parameter["name"] for parameter in webhook["parameters"] if parameter["in"] == "header"}
+    assert {"X-Shopify-Hmac-Sha256", "X-WC-Webhook-Signature", "webhook-signature"} <= headers
+    assert set(webhook["requestBody"]["content"]) == {"application/json"}

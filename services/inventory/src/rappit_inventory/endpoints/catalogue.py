@@ -13,6 +13,7 @@ from rappit_common.pagination import (
     decode_cursor,
     encode_cursor,
 )
+from rappit_common.web.auth import InvalidTokenError, MissingRoleError
 from rappit_common.web.problems import errors
 
 from rappit_inventory.domain.errors import SkuExistsError, WarehouseExistsError
@@ -23,7 +24,7 @@ from rappit_inventory.schemas import SkuCreate, SkuRead, SkusCreate, SkusCreated
 from rappit_inventory.service import catalogue
 from rappit_inventory.service.catalogue import NewWarehouse
 
-router = APIRouter(tags=["catalogue"])
+router = APIRouter(tags=["catalogue"], responses=errors(InvalidTokenError, MissingRoleError))
 
 
 def id_of(cursor: str) -> UUID:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
-from rappit_common.web.auth import Principal, Staff, tenant_of
+from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Principal, Staff, tenant_of
 from rappit_common.web.problems import errors
 
 from rappit_inventory.domain.stock_file import (
@@ -34,7 +34,7 @@ from rappit_inventory.service.import_stock import ImportOptions, ImportSummary, 
 # A JSON import is read whole, a CSV is not.
 MAX_JSON_BYTES = 11 * 1024 * 1024
 
-router = APIRouter(tags=["import"])
+router = APIRouter(tags=["import"], responses=errors(InvalidTokenError, MissingRoleError))
 
 
 _JSON_ROW = {"sku": {"type": "string"}, "quantity": {"type": "integer"}, "warehouse_code": {"type": "string"}}

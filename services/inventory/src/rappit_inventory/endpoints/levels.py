@@ -13,7 +13,7 @@ from rappit_common.pagination import (
     decode_cursor,
     encode_cursor,
 )
-from rappit_common.web.auth import Staff
+from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Staff
 from rappit_common.web.problems import errors
 
 from rappit_inventory.domain.errors import (
@@ -30,7 +30,7 @@ from rappit_inventory.service.adjust import Adjustment, adjust_stock
 from rappit_inventory.service.announcements import allocations_of, reason_of
 from rappit_inventory.service.read_reservation import read_reservation
 
-router = APIRouter(tags=["stock"])
+router = APIRouter(tags=["stock"], responses=errors(InvalidTokenError, MissingRoleError))
 
 
 def _position(cursor: str) -> tuple[UUID, UUID]:
