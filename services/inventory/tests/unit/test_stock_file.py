@@ -34,6 +34,11 @@ def test_reads_every_common_spelling(data):
     assert warnings == []
 
 
+def test_column_named_twice_is_refused_since_either_could_be_meant():
+    with pytest.raises(UnreadableFileError, match="names the column quantity twice"):
+        read("sku,quantity,Quantity,warehouse_code\nA,1,2,BER\n")
+
+
 def test_extra_columns_are_ignored_with_a_warning_and_quoted_newlines_keep_line_numbers():
     rows, warnings = read('name,sku,quantity,warehouse_code\n"two\nlines",A,1,BER\n\nx,B,bad,BER\n')
     assert rows[0] == StockRow(2, "A", "BER", 1)

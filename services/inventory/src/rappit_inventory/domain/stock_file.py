@@ -206,6 +206,9 @@ def _columns_of(header: str) -> tuple[str, list[str]]:
             continue
         names = [name.strip().lower().replace(" ", "_") for name in row]
         if all(column in names for column in COLUMNS):
+            twice = next((column for column in COLUMNS if names.count(column) > 1), None)
+            if twice is not None:
+                raise UnreadableFileError(f"The header names the column {twice} twice: keep the one that is meant.")
             return delimiter, names
         best = max(best, names, key=len)
     missing = [column for column in COLUMNS if column not in best]
