@@ -363,7 +363,9 @@ def _add_shipping(app: FastAPI, world: World) -> None:
             "cost": {"amount": "8.40", "currency": "EUR"},
             "warehouse_code": "MAIN",
         }
-        world.orders[UUID(body["order_id"])]["state"] = "ready_to_ship"
+        order = world.orders[UUID(body["order_id"])]
+        order["state"] = "ready_to_ship"
+        order["shipments"] = [{"shipment_id": made, "carrier": "fedex", "status": "labelled"}]
         return world.shipments[made]
 
     @app.get("/shipping/shipments/{shipment_id}/label")
@@ -373,6 +375,9 @@ def _add_shipping(app: FastAPI, world: World) -> None:
     @app.post("/shipping/shipments/{shipment_id}/void")
     async def void(shipment_id: str) -> Any:
         world.shipments[shipment_id]["status"] = "voided"
+        order = world.orders[UUID(world.shipments[shipment_id]["order_id"])]
+        order["state"] = "reserved"
+        order["shipments"][0]["status"] = "voided"
         return world.shipments[shipment_id]
 
 

@@ -110,6 +110,21 @@ async def test_a_shipment_offers_what_its_status_allows(
     assert ("The street is missing." in page) == (status == "failed")
 
 
+async def test_an_order_is_asked_about_again_until_every_service_has_heard(browser_like, sign_in, world: World) -> None:
+    await sign_in()
+    address = f"/console/orders/{ORDER_ID}/progress"
+    assert "hx-get" not in (await browser_like.get(f"{address}?n=1", headers=HX)).text
+    form = {**LABEL, "key": str(uuid4())}
+    bought = await browser_like.post(f"/console/orders/{ORDER_ID}/labels", data=form, headers=HX)
+    assert "hx-get" not in bought.text
+    told = world.orders[ORDER_ID].pop("shipments")
+    waiting = (await browser_like.get(f"{address}?n=1", headers=HX)).text
+    assert 'progress?n=2" hx-trigger="load delay:1200ms"' in waiting
+    assert "hx-get" not in (await browser_like.get(f"{address}?n=8", headers=HX)).text
+    world.orders[ORDER_ID]["shipments"] = told
+    assert "hx-get" not in (await browser_like.get(f"{address}?n=2", headers=HX)).text
+
+
 async def test_a_label_is_bought_downloaded_and_voided(browser_like, sign_in, world: World) -> None:
     await sign_in()
     key = str(uuid4())

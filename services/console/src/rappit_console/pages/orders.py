@@ -28,7 +28,8 @@ STATES = (
 PAGE_ROWS = "25"
 MAX_FOLLOWS = 8
 FIRST_FOLLOW_MS = 600
-SETTLING_STATES = {"received"}
+UNDER_WAY = {"purchasing", "outcome_unknown", "void_pending"}
+TOLD_TO_ORDERS = {"labelled", "voided"}
 
 Text = Annotated[str, Form(max_length=500)]
 ShortText = Annotated[str, Field(max_length=500)]
@@ -96,7 +97,7 @@ async def show_order(desk: SignedIn, order_id: UUID) -> Response:
         warehouses=warehouses,
         key=new_id(),
         new_key=None,
-        follow=_follow(order, 0) if order.state in SETTLING_STATES else None,
+        follow=_follow(order, shipments, 0),
     )
 
 
@@ -189,15 +190,28 @@ async def _progress(
         order=order,
         shipments=shipments or order.shipments,
         new_key=new_key,
-        follow=_follow(order, n),
+        follow=_follow(order, shipments, n),
     )
 
 
-def _follow(order: Order, n: int) -> tuple[str, int] | None:
-    """Return the address to ask next and after how many milliseconds: the pauses grow, and they end."""
-    if n >= MAX_FOLLOWS:
+def _follow(order: Order, shipments: list[Shipment], n: int) -> tuple[str, int] | None:
+    """Return the address to ask next and after how many milliseconds: the pauses grow, and they end.
+
+    Nothing is asked of an order at rest: a part of a page that is replaced under the pointer swallows the click.
+    """
+    if n >= MAX_FOLLOWS or _at_rest(order, shipments):
         return None
     return f"/console/orders/{order.id}/progress?n={n + 1}", FIRST_FOLLOW_MS * (n + 1)
+
+
+def _at_rest(order: Order, shipments: list[Shipment]) -> bool:
+    """Tell whether every service has heard of what the others did to an order."""
+    if order.state == "received" or (order.state == "cancelled" and order.allocations):
+        return False
+    if any(shipment.status in UNDER_WAY for shipment in shipments):
+        return False
+    done = {shipment.id: shipment.status for shipment in shipments if shipment.status in TOLD_TO_ORDERS}
+    return done == {shipment.id: shipment.status for shipment in order.shipments}
 
 
 async def _shipments(desk: Desk, order_id: UUID) -> list[Shipment]:
