@@ -16,7 +16,7 @@ def from_address(address: str) -> httpx.AsyncHTTPTransport:
 
 
 async def test_guessing_passwords_ends_in_429_with_retry_after(stack):
-    async with httpx.AsyncClient(base_url=stack.ingress_url, transport=from_address("127.0.0.71")) as http:
+    async with httpx.AsyncClient(base_url=stack.ingress_url, transport=from_address("127.0.0.71"), timeout=60) as http:
         body = {"email": "nobody@example.com", "password": "guess"}
         answers = await asyncio.gather(*(http.post("/auth/login", json=body) for _ in range(GUESSES)))
     assert {answer.status_code for answer in answers} == {401, 429}

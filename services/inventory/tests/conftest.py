@@ -14,8 +14,8 @@ from asgi_lifespan import LifespanManager
 from rappit_common.clock import new_id, utc_now
 from rappit_common.messaging.events import EVENTS_EXCHANGE
 from rappit_common.service import Runtime
-from rappit_common.testing.plugin import stateful_settings
-from rappit_common.testing.servers import Sandbox
+from rappit_common.testing.plugin import opened_sandbox, stateful_settings
+from rappit_common.testing.servers import Sandbox, Servers
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Principal, Role, Tokens
 from rappit_inventory.composition import SERVICE
@@ -153,6 +153,13 @@ class Merchant:
         for row in rows:
             assert row["quantity_total"] == row["total"]
             assert row["quantity_reserved"] == row["reserved"] == row["held"]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sandbox(servers: Servers) -> AsyncIterator[Sandbox]:
+    """A broker of our own: these tests play queues that other services' tests declare for real."""
+    async with opened_sandbox(servers, "inventory") as made:
+        yield made
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

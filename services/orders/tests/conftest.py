@@ -15,8 +15,8 @@ from asgi_lifespan import LifespanManager
 from rappit_common.clock import new_id, utc_now
 from rappit_common.messaging.events import EVENTS_EXCHANGE
 from rappit_common.service import Runtime
-from rappit_common.testing.plugin import stateful_settings
-from rappit_common.testing.servers import Sandbox
+from rappit_common.testing.plugin import opened_sandbox, stateful_settings
+from rappit_common.testing.servers import Sandbox, Servers
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Principal, Role, Tokens
 from rappit_orders.api import SERVICE
@@ -188,6 +188,13 @@ async def _listening(sandbox: Sandbox, heard: list[dict[str, Any]]) -> AsyncIter
 
         await queue.consume(hear)
         yield exchange
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sandbox(servers: Servers) -> AsyncIterator[Sandbox]:
+    """A broker of our own: these tests play queues that other services' tests declare for real."""
+    async with opened_sandbox(servers, "orders") as made:
+        yield made
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

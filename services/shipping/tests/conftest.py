@@ -15,8 +15,8 @@ from asgi_lifespan import LifespanManager
 from rappit_common.clock import new_id, utc_now
 from rappit_common.messaging.events import EVENTS_EXCHANGE
 from rappit_common.service import Runtime
-from rappit_common.testing.plugin import stateful_settings
-from rappit_common.testing.servers import Sandbox
+from rappit_common.testing.plugin import opened_sandbox, stateful_settings
+from rappit_common.testing.servers import Sandbox, Servers
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Principal, Role, Tokens
 from rappit_doubles.carriers import DhlAccount, FedexAccount, carriers_app
@@ -183,6 +183,13 @@ class Merchant:
     async def breaker(self, carrier: str) -> dict[str, Any]:
         listed = (await self.call("GET", "/carriers")).json()
         return next(entry["breaker"] for entry in listed if entry["carrier"] == carrier)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sandbox(servers: Servers) -> AsyncIterator[Sandbox]:
+    """A broker of our own: these tests play queues that other services' tests declare for real."""
+    async with opened_sandbox(servers, "shipping") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway_testkit import Gateway, Received, bound_queue, gateway_settings, running_gateway
 from rappit_common.clock import new_id
-from rappit_common.testing.servers import Sandbox
+from rappit_common.testing.plugin import opened_sandbox
+from rappit_common.testing.servers import Sandbox, Servers
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sandbox(servers: Servers) -> AsyncIterator[Sandbox]:
+    """A broker of our own: these tests play queues that other services' tests declare for real."""
+    async with opened_sandbox(servers, "webhook_gateway") as made:
+        yield made
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

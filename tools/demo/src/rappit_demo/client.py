@@ -89,7 +89,7 @@ def _json(answer: httpx.Response) -> Any:
     return answer.json() if answer.content else None
 
 
-async def until(ask: Callable[[], Awaitable[ResultT | None]], *, within_s: float = 20, what: str) -> ResultT:
+async def until(ask: Callable[[], Awaitable[ResultT | None]], *, within_s: float = 60, what: str) -> ResultT:
     """Return the first answer of ``ask`` that is not None.
 
     Raises:

@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -53,13 +54,24 @@ def servers() -> Iterator[Servers]:
         )
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def sandbox(servers: Servers) -> AsyncIterator[Sandbox]:
-    """A database and a virtual host of this test process's own."""
-    made = Sandbox(servers, f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+@asynccontextmanager
+async def opened_sandbox(servers: Servers, name: str) -> AsyncGenerator[Sandbox]:
+    """Have a database and a virtual host while the block runs.
+
+    The tests of a service override ``sandbox`` with one of their own by this: they play other services' queues, which
+    those services' own tests declare for real.
+    """
+    made = Sandbox(servers, f"test_{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
     await made.create()
     yield made
     await made.drop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sandbox(servers: Servers) -> AsyncIterator[Sandbox]:
+    """A database and a virtual host of this test process's own."""
+    async with opened_sandbox(servers, "any") as made:
+        yield made
 
 
 async def stateful_settings(
