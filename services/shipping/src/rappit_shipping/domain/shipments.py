@@ -201,8 +201,7 @@ def check_order_state(number: str, state: str, live_shipments: Iterable[UUID], *
     live = sorted(str(shipment_id) for shipment_id in live_shipments)
     if live and not additional:
         raise AlreadyLabelledError(
-            f"Order {number} has a shipment already ({live[0]}): void it first, or ask for an additional one with "
-            "additional = true.",
+            f"Order {number} has a label already: void it first, or ask for one more label (`additional`).",
             shipments=live,
         )
 
@@ -239,8 +238,8 @@ def choose_lines(
     unshipped = sorted({warehouse for (warehouse, _), quantity in left.items() if quantity > 0})
     if wanted is None and len(unshipped) > 1:
         raise OrderNotShippableError(
-            f"Order {number} is allocated in {', '.join(unshipped)}: buy one label for each, naming warehouse_code, "
-            "the second with additional = true.",
+            f"Order {number} lies in {', '.join(unshipped)}: buy one label for each, naming the warehouse "
+            "(`warehouse_code`), and each after the first as one more label (`additional`).",
             warehouses=unshipped,
         )
     chosen = wanted or next(iter(unshipped or warehouses), None)
