@@ -24,6 +24,9 @@ async def test_its_document_names_the_queue_and_its_message(inventory):
     [channel] = [found for found in document["channels"].values() if found["address"] == RESERVE.queue]
     assert channel["messages"]
     assert "order_version" in str(document["components"]["schemas"]["OrderDemand"])
+    addresses = {found["address"] for found in document["channels"].values()}
+    published = {"inventory.reservation-changed.v1", "inventory.stock-changed.v1", "inventory.stock-arrived.v1"}
+    assert published <= addresses
 
 
 async def test_an_order_is_found_in_the_log_by_its_id_and_its_trace(merchant, caplog):

@@ -53,8 +53,9 @@ def test_one_label_an_order_unless_another_is_asked_for():
     # Void and buy again: orders may not have heard of the void yet.
     check_order_state("#7", "ready_to_ship", [], additional=False)
     check_order_state("#7", "ready_to_ship", live, additional=True)
-    with pytest.raises(AlreadyLabelledError, match=str(live[0])):
+    with pytest.raises(AlreadyLabelledError, match="Order #7 has a label already") as refused:
         check_order_state("#7", "reserved", live, additional=False)
+    assert refused.value.fields["shipments"] == [str(live[0])]
 
 
 def test_lines_are_what_is_allocated_and_not_shipped_yet():
