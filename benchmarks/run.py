@@ -15,6 +15,7 @@ from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
 from stand import Stand, open_stand
 
 LOAD_PART = 0.7
+HELD_P50_MS = 50.0
 
 console = Console(width=140)
 
@@ -29,11 +30,13 @@ async def accepted(stand: Stand, effort: Effort) -> list[Outcome]:
         outcome, rate = await compare(row, effort, say)
         tails = [tail_of(await row.latencies_s(LOAD_PART * rate, effort.seconds)) for _ in range(effort.rounds)]
     p50_ms, p99_ms = sorted(tails, key=lambda tail: tail[1] / tail[0])[len(tails) // 2]
+    # Requests that queue for long are all alike: a small ratio then says that the load was not held, not that it was well.
+    held = p50_ms <= HELD_P50_MS
     tail = Outcome(
         f"its p99 / p50 at {LOAD_PART:.0%} load",
         f"<= {row.tail_goal:g}",
-        f"{p99_ms / p50_ms:.2f}",
-        p99_ms <= row.tail_goal * p50_ms,
+        f"{p99_ms / p50_ms:.2f}" if held else "not held",
+        held and p99_ms <= row.tail_goal * p50_ms,
         [f"p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms at {LOAD_PART * rate:,.0f}/s"],
     )
     return [outcome, tail]
