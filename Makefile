@@ -58,7 +58,7 @@ test: bootstrap ## Run all tests on private servers (make test ARGS="-k orders")
 
 .PHONY: test-fast
 test-fast: bootstrap ## Run the tests that need neither servers nor a browser
-	@$(BIN)/pytest -q -m "not server and not browser" $(ARGS)
+	@$(BIN)/pytest -q -n $(CORES) --dist loadgroup -m "not server and not browser" $(ARGS)
 
 .PHONY: lint
 lint: bootstrap ## Check style, formatting, types and who may import whom

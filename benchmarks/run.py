@@ -30,7 +30,7 @@ async def accepted(stand: Stand, effort: Effort) -> list[Outcome]:
         outcome, rate = await compare(row, effort, say)
         tails = [tail_of(await row.latencies_s(LOAD_PART * rate, effort.seconds)) for _ in range(effort.rounds)]
     p50_ms, p99_ms = sorted(tails, key=lambda tail: tail[1] / tail[0])[len(tails) // 2]
-    # Requests that queue for long are all alike: a small ratio then says that the load was not held, not that it was well.
+    # Requests that queue for long are all alike: a small ratio then says only that the load was not held.
     held = p50_ms <= HELD_P50_MS
     tail = Outcome(
         f"its p99 / p50 at {LOAD_PART:.0%} load",
