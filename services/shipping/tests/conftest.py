@@ -275,7 +275,7 @@ async def merchant(shipping: Shipping, double: Double) -> Merchant:
 
         async def closed(carrier=carrier):
             state = (await made.breaker(carrier))["state"]
-            if state == "half-opened":
+            if state == "half_open":
                 order_id = await made.order()
                 assert (await made.buy(carrier, order_id)).status_code == 201
             return state == "closed"

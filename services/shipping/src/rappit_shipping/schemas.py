@@ -218,12 +218,20 @@ class SettleBody(_Body):
         return Settle(shipment_id, self.verdict, self.tracking_number, self.reason, actor)
 
 
+# purgatory's words, and the field's.
+_BREAKER_STATES: dict[str, Literal["closed", "open", "half_open"]] = {
+    "closed": "closed",
+    "opened": "open",
+    "half-opened": "half_open",
+}
+
+
 class BreakerRead(BaseModel):
     """How a carrier's breaker stands."""
 
-    state: Literal["closed", "opened", "half-opened"]
+    state: Literal["closed", "open", "half_open"]
     failures: int = Field(description="In a row.")
-    opens_until: datetime | None = Field(description="When an opened breaker lets the next call try.")
+    opens_until: datetime | None = Field(description="When an open breaker lets the next call try.")
     is_shared: bool = Field(description="False while Redis is away and each process counts by itself.")
 
 
@@ -239,5 +247,10 @@ class CarrierRead(BaseModel):
     @classmethod
     def of(cls, code: str, name: str, view: BreakerView, *, can_void: bool, can_find: bool) -> "CarrierRead":
         """Read a carrier's view."""
-        breaker = BreakerRead.model_validate(view, from_attributes=True)
+        breaker = BreakerRead(
+            state=_BREAKER_STATES[view.state],
+            failures=view.failures,
+            opens_until=view.opens_until,
+            is_shared=view.is_shared,
+        )
         return cls(carrier=code, name=name, can_void=can_void, can_find=can_find, breaker=breaker)

@@ -21,7 +21,7 @@ async def opened(merchant, double, carrier="fedex"):
     for _ in range(5):
         answer = await merchant.buy(carrier, await merchant.order())
         assert (answer.status_code, answer.json()["code"]) == (503, "carrier_unavailable")
-    assert (await merchant.breaker(carrier))["state"] == "opened"
+    assert (await merchant.breaker(carrier))["state"] == "open"
 
 
 @BOTH
@@ -38,7 +38,7 @@ async def test_five_failures_open_the_breaker_and_the_sixth_is_answered_fast_wit
     assert elapsed_ms < 100, "a loaded test machine; a few milliseconds otherwise"
     assert await double.calls(carrier) == calls
     view = await merchant.breaker(carrier)
-    assert (view["state"], view["is_shared"], view["opens_until"] is not None) == ("opened", True, True)
+    assert (view["state"], view["is_shared"], view["opens_until"] is not None) == ("open", True, True)
     assert (await merchant.buy(OTHER[carrier], await merchant.order())).status_code == 201
 
     async def tried_again():
@@ -53,7 +53,7 @@ async def test_half_open_breaker_lets_one_call_try(merchant, double):
     await opened(merchant, double)
 
     async def half_open():
-        return (await merchant.breaker("fedex"))["state"] == "half-opened"
+        return (await merchant.breaker("fedex"))["state"] == "half_open"
 
     await eventually(half_open)
     calls = await double.calls("fedex")
@@ -68,12 +68,12 @@ async def test_failed_try_opens_the_breaker_again(merchant, double):
     await opened(merchant, double)
 
     async def half_open():
-        return (await merchant.breaker("fedex"))["state"] == "half-opened"
+        return (await merchant.breaker("fedex"))["state"] == "half_open"
 
     await eventually(half_open)
     await double.fail("fedex", "status", status=429)
     await merchant.buy("fedex", await merchant.order())
-    assert (await merchant.breaker("fedex"))["state"] == "opened"
+    assert (await merchant.breaker("fedex"))["state"] == "open"
 
 
 async def test_refusals_open_no_breaker(merchant, double):
