@@ -13,4 +13,5 @@ async def test_poison_does_not_hold_up_the_orders_behind_it(scene):
         await scene.shop.deliver("orders/create", b"not json")
     order = scene.shop.create_order([("SKU-0017", 1, "1.00")])
     await order.deliver()
-    await scene.merchant.order_in("shopify", str(order.id), "reserved")
+    seen = await scene.merchant.order_in("shopify", str(order.id), "reserved")
+    assert seen["external_order_id"] == str(order.id)
