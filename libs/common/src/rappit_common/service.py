@@ -25,7 +25,6 @@ from rappit_common.limits import RateLimits
 from rappit_common.logs import configure_logs, get_logger
 from rappit_common.messaging.consumers import Consumers
 from rappit_common.messaging.dead_letters import DeadLetterDrain
-from rappit_common.messaging.events import PublishedEvent
 from rappit_common.messaging.hot_consumer import HotConsumer, HotSubscription
 from rappit_common.messaging.publisher import Publisher
 from rappit_common.messaging.relay import Relay
@@ -34,7 +33,7 @@ from rappit_common.messaging.topology import Subscription
 from rappit_common.settings import EXIT_CONFIGURATION, ProcessSettings, StatefulSettings, load_settings
 from rappit_common.tracing import configure_tracing
 from rappit_common.unit_of_work import UnitOfWork, UnitsOfWork
-from rappit_common.web.asyncapi import asyncapi_router
+from rappit_common.web.asyncapi import NamedEvent, asyncapi_router
 from rappit_common.web.auth import Tokens
 from rappit_common.web.health import Readiness, install_health
 from rappit_common.web.middleware import BodyLimit, RequestContext
@@ -116,7 +115,7 @@ class StatefulService(Generic[StatefulT, UnitT]):
     router: Callable[[], RabbitRouter] | None = None
     subscriptions: tuple[Subscription, ...] = ()
     hot_subscriptions: Callable[[Runtime[StatefulT, UnitT]], list[HotSubscription[Any]]] = lambda _runtime: []
-    publishes: tuple[type[PublishedEvent], ...] = ()
+    publishes: tuple[type[NamedEvent], ...] = ()
     consumer_context: Callable[[Runtime[StatefulT, UnitT]], dict[str, Any]] = lambda _runtime: {}
     parts: Callable[[Runtime[StatefulT, UnitT], str], list[Part]] = lambda _runtime, _role: []
     wrap: Callable[[ASGIApp, Runtime[StatefulT, UnitT]], ASGIApp] = lambda app, _runtime: app

@@ -16,6 +16,7 @@ from rappit_gateway.endpoints.channels import router
 from rappit_gateway.endpoints.dependencies import ChannelsApi
 from rappit_gateway.endpoints.trace import Tracing
 from rappit_gateway.endpoints.webhooks import WebhookEndpoint, WebhookLimits
+from rappit_gateway.messages import WebhookReceived
 from rappit_gateway.repository.spool import Spool
 from rappit_gateway.service.acceptance import Acceptance
 from rappit_gateway.service.channels import know_channel
@@ -144,6 +145,7 @@ def make_service() -> StatefulService[GatewaySettings, GatewayUnit]:
         settings=GatewaySettings,
         unit=GatewayUnit,
         install_api=composition.install_api,
+        publishes=(WebhookReceived,),
         parts=composition.parts,
         wrap=composition.wrap,
         # It accepts while either is there; the spool or the broker takes what the other cannot.

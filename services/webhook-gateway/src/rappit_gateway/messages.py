@@ -5,7 +5,7 @@ The body of ``gateway.webhook-received.v1`` is the webhook's own, byte for byte,
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -52,6 +52,8 @@ class WebhookReceived(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", title=WEBHOOK_RECEIVED)
+
+    event_name: ClassVar[str] = WEBHOOK_RECEIVED
 
     headers: WebhookReceivedHeaders
     body: str

@@ -177,3 +177,10 @@ async def test_the_document_tells_what_a_webhook_is_answered(gateway):
     headers = {parameter["name"] for parameter in webhook["parameters"] if parameter["in"] == "header"}
     assert {"X-Shopify-Hmac-Sha256", "X-WC-Webhook-Signature", "webhook-signature"} <= headers
     assert set(webhook["requestBody"]["content"]) == {"application/json"}
+
+
+async def test_its_asyncapi_document_names_the_event_it_publishes(gateway):
+    document = (await gateway.http.get("/channels/ops/asyncapi.json")).json()
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    assert "gateway.webhook-received.v1" in addresses
+    assert "rappit-dedupe-key" in str(document["components"]["schemas"])

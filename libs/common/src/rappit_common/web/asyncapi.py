@@ -1,21 +1,27 @@
 """A service's AsyncAPI document: made when it is asked for, from its subscribers and events, so never stale."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange, RabbitRouter
 from faststream.specification import AsyncAPI
 
-from rappit_common.messaging.events import EVENTS_EXCHANGE, PublishedEvent
+from rappit_common.messaging.events import EVENTS_EXCHANGE
 from rappit_common.messaging.hot_consumer import HotSubscription
+
+
+class NamedEvent(Protocol):
+    """A pydantic model that describes an event, by its name."""
+
+    event_name: ClassVar[str]
 
 
 def asyncapi_json(
     service: str,
     router: RabbitRouter | None,
-    publishes: tuple[type[PublishedEvent], ...],
+    publishes: tuple[type[NamedEvent], ...],
     hot: Sequence[HotSubscription[Any]] = (),
 ) -> str:
     """Return the document (AsyncAPI 3) of what a service consumes and publishes, as JSON."""
@@ -53,7 +59,7 @@ def _reader_of(hot: HotSubscription[Any]) -> Callable[[Any], Awaitable[None]]:
 def asyncapi_router(
     service: str,
     router: RabbitRouter | None,
-    publishes: tuple[type[PublishedEvent], ...],
+    publishes: tuple[type[NamedEvent], ...],
     hot: Sequence[HotSubscription[Any]] = (),
 ) -> APIRouter:
     """Return the endpoint that serves the document; mount it below the service's prefix."""
