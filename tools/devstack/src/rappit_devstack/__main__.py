@@ -240,11 +240,13 @@ def _command(words: Sequence[str], environment: dict[str, str]) -> int:
         child = subprocess.Popen(argv, env=environment)
     except OSError as error:
         raise DevstackError(f"{words[0]} could not be started: {error.strerror}.") from error
+    interrupted = False
     while True:
         try:
             status = child.wait()
         except KeyboardInterrupt:
             # The terminal sent it to the child too, which reports in its own way.
+            interrupted = True
             continue
         except _EndedError as ended:
             child.send_signal(ended.number)
@@ -253,6 +255,9 @@ def _command(words: Sequence[str], environment: dict[str, str]) -> int:
             child.kill()
             child.wait()
             raise
+        if interrupted and status == 0:
+            # An interrupt between the child's end and its being read leaves 0 for a status nobody knows any more.
+            return 128 + signal.SIGINT
         return status if status >= 0 else 128 - status
 
 
