@@ -17,12 +17,12 @@ async def tell(scene: Scene) -> None:
     """Tell the chapter."""
     await closed_breaker(scene)
     scene.story.step("Labels are bought from FedEx and DHL")
-    fedex = await buy(scene, "fedex", await reserved_order(scene, SKUS[20]))
+    await buy(scene, "fedex", await reserved_order(scene, SKUS[20]))
     dhl = await buy(scene, "dhl", await reserved_order(scene, SKUS[21]))
     scene.story.step("A label is voided, and the carrier confirms it")
     await void(scene, dhl)
     scene.story.step("FedEx fails five times: its breaker opens")
-    await breaker(scene, fedex)
+    await breaker(scene)
 
 
 async def closed_breaker(scene: Scene) -> None:
@@ -108,7 +108,7 @@ async def void(scene: Scene, shipment: dict[str, Any]) -> None:
     )
 
 
-async def breaker(scene: Scene, _bought: dict[str, Any]) -> None:
+async def breaker(scene: Scene) -> None:
     """Five failures in a row open FedEx's breaker: the sixth is refused at once and not sent; DHL still works."""
     orders = [await reserved_order(scene, sku) for sku in SKUS[30 : 30 + FAILURES_TO_OPEN + 2]]
     await scene.carriers.post(
