@@ -10,6 +10,7 @@ import uvloop
 from measuring import FULL, QUICK, Effort, Outcome, compare, skipped
 from rich.console import Console
 from rich.table import Table
+from rows.relay import STEADY_RATE, OutboxRelayed
 from rows.reservations import Reservations, find_pgbench
 from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
 from stand import Stand, open_stand
@@ -59,7 +60,22 @@ async def reserved(stand: Stand, effort: Effort) -> list[Outcome]:
     return [outcome]
 
 
-ROWS = {"accept": accepted, "spool": spooled, "reserve": reserved}
+async def relayed(stand: Stand, effort: Effort) -> list[Outcome]:
+    say(f"[bold]{OutboxRelayed.title}")
+    async with OutboxRelayed(stand) as row:
+        outcome, _ = await compare(row, effort, say)
+        p50_ms, p99_ms = tail_of(await row.latencies_s(effort.seconds * effort.rounds))
+    latency = Outcome(
+        f"commit to consumer at {STEADY_RATE:.0f}/s",
+        f"p50 <= {row.latency_goal_ms:g} ms",
+        f"{p50_ms:.1f} ms",
+        p50_ms <= row.latency_goal_ms,
+        [f"p99 {p99_ms:.1f} ms"],
+    )
+    return [outcome, latency]
+
+
+ROWS = {"accept": accepted, "spool": spooled, "reserve": reserved, "relay": relayed}
 
 
 def show(outcomes: list[Outcome]) -> None:
