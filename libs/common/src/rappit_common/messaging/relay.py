@@ -3,15 +3,32 @@
 Several relays may run at once: each takes rows nobody else holds. The rows stay locked while they are published, which
 is the one place where a transaction waits for the network: it is what lets a relay die at any point without losing a
 row (docs/adr/0002). A row published twice after such a death is absorbed by the consumers' inboxes.
+
+Two batches are under way at once, each in a transaction of its own: the next is read while the last one's confirms are
+awaited, and a row that is committed meanwhile waits for neither.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Row,
+    Table,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rappit_common.database.engine import Database
@@ -21,15 +38,48 @@ from rappit_common.messaging.publisher import BrokerAwayError, NotTakenError, Pu
 
 MAX_BACKOFF_S = 60
 KEEP_SENT = timedelta(days=1)
-KEEP_CLAIMS = timedelta(days=7)
 PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
 ERROR_PAUSE_S = 1.0
+BATCHES_UNDER_WAY = 2
 # A little more than a publish waits for its confirm.
 STOP_S = 6.0
 
 _log = get_logger()
 _outbox = tables.outbox.c
+
+# One array and not a parameter a row: the statement is compiled and prepared once, whatever the batch's size.
+_MARK_SENT = (
+    update(tables.outbox)
+    .where(_outbox.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    .values(sent_at=func.clock_timestamp())
+)
+
+
+def _take_statement(max_rows: int, max_bytes: int) -> Any:
+    """Return the query that locks the next rows and reads of them what fits, the first in any case.
+
+    Bodies reach 10 MiB. Their sizes are known without reading them, so that what does not fit never leaves the server.
+    """
+    size = (func.octet_length(_outbox.body) + func.pg_column_size(_outbox.headers)).label("size")
+    locked = (
+        select(_outbox.id, _outbox.available_at, size)
+        .where(_outbox.sent_at.is_(None), _outbox.available_at <= func.now())
+        .order_by(_outbox.available_at, _outbox.id)
+        .limit(max_rows)
+        .with_for_update(skip_locked=True)
+        .cte("locked")
+    )
+    place = func.row_number().over(order_by=(locked.c.available_at, locked.c.id)).label("place")
+    up_to_here = func.sum(locked.c.size).over(order_by=(locked.c.available_at, locked.c.id)).label("up_to_here")
+    in_all = func.count().over().label("in_all")
+    counted = select(locked.c.id, place, up_to_here, in_all).subquery("counted")
+    return (
+        select(tables.outbox, counted.c.in_all)
+        .join(counted, counted.c.id == _outbox.id)
+        .where(or_(counted.c.up_to_here <= max_bytes, counted.c.place == 1))
+        .order_by(counted.c.place)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +96,31 @@ class Relay:
         database: The service's own.
         publisher: Where to.
         batch_rows: Rows taken and published together at most.
+        batch_bytes: Of their bodies and headers together at most; a single larger row is a batch.
         poll_s: How often to look when nobody nudges.
+        keep_claims: How long the inbox remembers what was handled.
     """
 
-    def __init__(self, database: Database, publisher: Publisher, *, batch_rows: int = 200, poll_s: float = 0.1) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        *,
+        batch_rows: int = 200,
+        batch_bytes: int = 16 * 1024 * 1024,
+        poll_s: float = 0.1,
+        keep_claims: timedelta = timedelta(days=7),
+    ) -> None:
         self._database = database
         self._publisher = publisher
+        self._take_rows = _take_statement(batch_rows, batch_bytes)
         self._batch_rows = batch_rows
         self._poll_s = poll_s
+        self._keep_claims = keep_claims
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._trouble: Exception | None = None
         self._stop = asyncio.Event()
 
     def nudge(self) -> None:
@@ -71,7 +136,7 @@ class Relay:
         ]
 
     async def stop(self) -> None:
-        """Stop after the batch in hand; what is left stays in the outbox."""
+        """Stop after the batches in hand; what is left stays in the outbox."""
         self._stop.set()
         self._wake.set()
         if not self._tasks:
@@ -80,29 +145,59 @@ class Relay:
         for task in others:
             task.cancel()
         # Cut short, it would leave published rows unmarked, and they would all be published again.
-        await asyncio.wait([relay], timeout=STOP_S)
-        relay.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await asyncio.wait([relay])
+                if self._under_way:
+                    await asyncio.wait(self._under_way)
+        for task in (relay, *self._under_way):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._under_way, return_exceptions=True)
 
     async def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                full = await self.drain_once() >= self._batch_rows
-            except Exception as error:  # noqa: BLE001 - whatever happened, the rows are still there and are tried again
-                _log.warning("relay_paused", error=repr(error))
+            if len(self._under_way) == BATCHES_UNDER_WAY:
+                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            has_more = await self._begin_batch()
+            if self._trouble is not None:
+                # Whatever happened, the rows are still there and are tried again.
+                trouble, self._trouble = self._trouble, None
+                _log.warning("relay_paused", error=repr(trouble))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ERROR_PAUSE_S):
                         await self._stop.wait()
                 continue
-            if full:
+            if has_more:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_s):
                     await self._wake.wait()
             self._wake.clear()
 
-    async def drain_once(self) -> int:
+    async def _begin_batch(self) -> bool:
+        """Begin the next batch; returns once its rows are taken, whether there may be more."""
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._finish_batch(taken), name="outbox-batch")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await taken
+
+    async def _finish_batch(self, taken: asyncio.Future[bool]) -> None:
+        try:
+            await self.drain_once(taken.set_result)
+        except Exception as error:  # noqa: BLE001 - told to the loop, which pauses
+            self._trouble = error
+            self._wake.set()
+        finally:
+            if not taken.done():
+                taken.set_result(False)
+
+    async def drain_once(self, on_taken: Callable[[bool], None] = lambda _has_more: None) -> int:
         """Publish one batch. Returns how many rows were taken.
+
+        Args:
+            on_taken: Told whether there may be more rows, as soon as this batch's are read.
 
         Raises:
             BrokerAwayError: There is no connection, or some publishes were not confirmed; those rows stay as they were.
@@ -111,7 +206,9 @@ class Relay:
             raise BrokerAwayError("the message broker is away")
         self._wake.clear()
         async with self._database.engine.begin() as connection:
-            rows = await self._take(connection)
+            rows = list((await connection.execute(self._take_rows)).all())
+            locked = rows[0].in_all if rows else 0
+            on_taken(locked == self._batch_rows or locked > len(rows))
             if not rows:
                 return 0
             results = await asyncio.gather(*(self._publish(row) for row in rows))
@@ -119,26 +216,17 @@ class Relay:
             failed = {failure.row_id for failure in failures}
             sent = [row.id for row in rows if row.id not in failed]
             if sent:
-                await connection.execute(
-                    update(tables.outbox).where(_outbox.id.in_(sent)).values(sent_at=func.clock_timestamp())
-                )
+                await connection.execute(_MARK_SENT, {"ids": sent})
             refused = [failure for failure in failures if not failure.broker_away]
             if refused:
                 await self._postpone(connection, refused)
+        if locked > len(rows):
+            # What did not fit was locked until now, so that nobody else has seen it.
+            self._wake.set()
         if len(refused) < len(failures):
             # These rows are as they were: it is the broker that has to be waited for, not they.
             raise BrokerAwayError(f"the message broker did not confirm {len(failures) - len(refused)} rows")
         return len(rows)
-
-    async def _take(self, connection: AsyncConnection) -> list[Row[Any]]:
-        statement = (
-            select(tables.outbox)
-            .where(_outbox.sent_at.is_(None), _outbox.available_at <= func.now())
-            .order_by(_outbox.available_at, _outbox.id)
-            .limit(self._batch_rows)
-            .with_for_update(skip_locked=True)
-        )
-        return list((await connection.execute(statement)).all())
 
     async def _publish(self, row: Row[Any]) -> _Failure | None:
         try:
@@ -184,10 +272,10 @@ class Relay:
                 _log.warning("purge_failed", error=repr(error))
 
     async def purge(self) -> None:
-        """Remove sent rows after a day and inbox claims after a week, each statement a bounded number."""
+        """Remove sent rows after a day and inbox claims after their time, each statement a bounded number."""
         for table, moment, keep in (
             (tables.outbox, _outbox.sent_at, KEEP_SENT),
-            (tables.inbox, tables.inbox.c.claimed_at, KEEP_CLAIMS),
+            (tables.inbox, tables.inbox.c.claimed_at, self._keep_claims),
         ):
             # As many statements as it takes: a fixed number a minute would fall behind a busy service for ever.
             while await self._purge_some(table, moment, keep) == PURGE_ROWS:
