@@ -44,6 +44,8 @@ FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1::int)) AS ids
 
 
 class Relayed(PublishedEvent):
+    """An event that only the bench hears."""
+
     event_name: ClassVar[str] = EVENT
     text: str
 

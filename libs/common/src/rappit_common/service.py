@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -137,7 +138,14 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         statement_timeout_s=settings.statement_timeout_s,
     )
     publisher = Publisher(settings.rabbitmq_url, timeout_s=settings.publish_timeout_s, name=f"{service.name}-publisher")
-    relay = Relay(database, publisher, batch_rows=settings.relay_batch_rows, poll_s=settings.relay_poll_s)
+    relay = Relay(
+        database,
+        publisher,
+        batch_rows=settings.relay_batch_rows,
+        batch_bytes=settings.relay_batch_bytes,
+        poll_s=settings.relay_poll_s,
+        keep_claims=timedelta(days=settings.inbox_keep_days),
+    )
     limits = RateLimits(settings.redis_url)
     runs_relay = service.uses_broker and role in {"serve", "relay"}
     runtime = Runtime(
@@ -212,7 +220,13 @@ def _consuming_parts(
     service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], router: RabbitRouter
 ) -> list[Part]:
     settings = runtime.settings
-    policy = RetryPolicy(service.name, runtime.publisher, runtime.database, settings.retry_delays_s)
+    policy = RetryPolicy(
+        service.name,
+        runtime.publisher,
+        runtime.database,
+        settings.retry_delays_s,
+        keep_claims=timedelta(days=settings.inbox_keep_days),
+    )
     consumers = Consumers(
         service=service.name,
         url=settings.rabbitmq_url,

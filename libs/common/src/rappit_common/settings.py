@@ -88,9 +88,11 @@ class StatefulSettings(ServiceSettings):
     database_pool_timeout_s: float = Field(default=5, gt=0, le=60)
     statement_timeout_s: float = Field(default=30, gt=0, le=600)
     relay_batch_rows: int = Field(default=200, ge=1, le=2_000)
+    relay_batch_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024, le=256 * 1024 * 1024)
     relay_poll_s: float = Field(default=0.1, gt=0, le=60)
     publish_timeout_s: float = Field(default=5, gt=0, le=60)
     consumer_prefetch: int = Field(default=32, ge=1, le=1_000)
+    inbox_keep_days: int = Field(default=7, ge=2, le=365)
     retry_delays_s: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split)] = (5.0, 30.0)
 
 

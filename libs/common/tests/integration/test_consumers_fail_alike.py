@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from urllib.parse import quote
 
 import aio_pika
@@ -10,7 +11,7 @@ import pytest
 import pytest_asyncio
 from faststream.rabbit import RabbitMessage, RabbitRouter
 from pydantic import SecretStr
-from rappit_common.clock import new_id
+from rappit_common.clock import new_id, utc_now
 from rappit_common.errors import ConflictError
 from rappit_common.messaging import retry
 from rappit_common.messaging.consumers import Consumers
@@ -92,7 +93,7 @@ class Bench:
     channel: aio_pika.abc.AbstractChannel
     sandbox: Sandbox
 
-    async def send(self, text="hello", *, body=None, headers=None):
+    async def send(self, text="hello", *, body=None, headers=None, created_at=None):
         message_id = str(new_id())
         exchange = await self.channel.get_exchange(EVENTS_EXCHANGE)
         message = aio_pika.Message(
@@ -102,6 +103,7 @@ class Bench:
             content_type="application/json",
             headers={"traceparent": TRACEPARENT, "note": "kept", **(headers or {})},
             delivery_mode=2,
+            timestamp=created_at,
         )
         await exchange.publish(message, self.subscription.events[0])
         return message_id
@@ -218,6 +220,31 @@ class FailsWell:
         assert letter.headers["rappit-attempt"] == 1
         assert letter.headers["rappit-error-type"]
         assert bench.script.seen == []
+        await bench.assert_settled()
+
+    async def test_message_older_than_the_memory_of_claims_is_dead_and_not_handled(self, bench):
+        created_at = utc_now().replace(microsecond=0) - timedelta(days=6, minutes=1)
+        await bench.send(created_at=created_at)
+        letter = await bench.dead_letter()
+        assert bench.script.seen == []
+        assert letter.headers["rappit-error-type"] == "message_too_old"
+        assert "remembered for 7 days" in letter.headers["rappit-error-message"]
+        assert letter.timestamp == created_at
+        await bench.assert_settled()
+
+    async def test_message_is_handled_as_long_as_its_claim_is_surely_kept(self, bench):
+        await bench.send("young", created_at=utc_now() - timedelta(days=5, hours=23))
+        await bench.send("without a time")
+        await bench.until_done("young", "without a time")
+        await bench.assert_settled()
+
+    async def test_copy_for_a_later_attempt_is_as_old_as_its_first(self, bench):
+        created_at = utc_now().replace(microsecond=0) - timedelta(days=3)
+        bench.script.failures[:] = [RuntimeError("first"), RefusedError("second")]
+        await bench.send(created_at=created_at)
+        letter = await bench.dead_letter()
+        assert letter.headers["rappit-attempt"] == 2
+        assert letter.timestamp == created_at
         await bench.assert_settled()
 
     async def test_unexpected_error_is_tried_three_times_in_all(self, bench):

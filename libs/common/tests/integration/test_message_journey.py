@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
-from rappit_common.clock import new_id
+from rappit_common.clock import new_id, utc_now
+from rappit_common.messaging import tables
+from rappit_common.messaging.outbox import outbox_row
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Role
-from rappit_sample.service import RefusedNoteError
+from rappit_sample.service import NoteWritten, RefusedNoteError
+from sqlalchemy import insert
 
 pytestmark = pytest.mark.server
 
@@ -167,3 +171,23 @@ async def test_asyncapi_document_names_what_is_consumed_and_published(sample):
     assert document["asyncapi"].startswith("3.")
     addresses = {channel["address"] for channel in document["channels"].values()}
     assert {"sample.echo-notes", "sample.note-written.v1"} <= addresses
+
+
+async def test_requeued_message_that_was_too_old_is_new_again(sample):
+    organization_id = new_id()
+    row = outbox_row(NoteWritten(organization_id=organization_id, text="late"))
+    async with sample.runtime.database.engine.begin() as connection:
+        await connection.execute(insert(tables.outbox), [row | {"created_at": utc_now() - timedelta(days=30)}])
+
+    async def mine():
+        return [x for x in await letters(sample) if x["organization_id"] == str(organization_id)]
+
+    [letter] = await eventually(mine)
+    assert letter["error_type"] == "message_too_old"
+    headers = sample.headers(None, Role.OPERATOR)
+    await sample.http.post(f"/sample/ops/dead-letters/{letter['id']}/requeue", headers=headers)
+
+    async def echoed():
+        return await notes(sample, organization_id) == ["echo of late"]
+
+    await eventually(echoed)

@@ -64,6 +64,7 @@ def hot_reservations(batcher: Batcher[UUID, OrderMessage], *, prefetch: int) -> 
     async def reserve_on_order_changed(event: OrderDemand, message_id: str | None) -> None:
         """Reserve what the order's newest version needs; returns after the commit, so that the ack follows it."""
         if not message_id:
+            # The inbox would refuse it as well, but with it the whole batch.
             raise UnidentifiedMessageError("a message without message_id cannot be deduplicated")
         bind_contextvars(order_id=str(event.order_id))
         demand = tuple((line.sku, line.quantity) for line in event.demand)

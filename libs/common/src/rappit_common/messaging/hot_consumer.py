@@ -172,6 +172,7 @@ class HotConsumer:
             event=properties.message_type,
             content_type=properties.content_type,
             headers=properties.headers or {},
+            created_at=properties.timestamp,
         )
         try:
             await consume(self._policy, delivery, lambda: self._handle(delivery))

@@ -35,13 +35,18 @@ class Inbox:
         Raises:
             UnidentifiedMessageError: The message has no id, so that its duplicates could not be told apart.
         """
-        if not message_id:
-            raise UnidentifiedMessageError("a message without an id cannot be deduplicated: publish it by an outbox")
         return message_id in await self.claim_many(consumer, [message_id])
 
-    async def claim_many(self, consumer: str, message_ids: Iterable[str]) -> set[str]:
-        """Claim several messages, in one fixed order so that two batches never deadlock. Returns the new ones."""
-        ordered = sorted(set(message_ids))
+    async def claim_many(self, consumer: str, message_ids: Iterable[str | None]) -> set[str]:
+        """Claim several messages, in one fixed order so that two batches never deadlock. Returns the new ones.
+
+        Raises:
+            UnidentifiedMessageError: One of them has no id, so that its duplicates could not be told apart.
+        """
+        wanted = {message_id or "" for message_id in message_ids}
+        if "" in wanted:
+            raise UnidentifiedMessageError("a message without an id cannot be deduplicated: publish it by an outbox")
+        ordered = sorted(wanted)
         if not ordered:
             return set()
         return set((await self._session.execute(_CLAIM, {"consumer": consumer, "ids": ordered})).scalars())

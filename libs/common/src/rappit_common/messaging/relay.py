@@ -35,6 +35,8 @@ from rappit_common.database.engine import Database
 from rappit_common.logs import get_logger
 from rappit_common.messaging import tables
 from rappit_common.messaging.publisher import BrokerAwayError, NotTakenError, Publisher, UnroutableError
+from rappit_common.messaging.volley import Outgoing
+from rappit_common.messaging.wire import PersistentProperties
 
 MAX_BACKOFF_S = 60
 KEEP_SENT = timedelta(days=1)
@@ -87,6 +89,24 @@ class _Failure:
     row_id: Any
     error: str
     broker_away: bool
+
+    @classmethod
+    def of(cls, row_id: Any, error: Exception) -> "_Failure":
+        """Tell a row that cannot be published, which waits by itself, from a broker that has to be waited for."""
+        if isinstance(error, BrokerAwayError):
+            return cls(row_id, error.message, not isinstance(error, UnroutableError | NotTakenError))
+        return cls(row_id, repr(error), broker_away=False)
+
+
+def _outgoing(row: Row[Any]) -> Outgoing:
+    properties = PersistentProperties(
+        content_type=row.content_type,
+        headers=row.headers,
+        message_id=row.message_id,
+        timestamp=row.created_at,
+        message_type=row.event,
+    )
+    return Outgoing(row.body, row.exchange, row.routing_key, properties, row.mandatory)
 
 
 class Relay:
@@ -211,8 +231,8 @@ class Relay:
             on_taken(locked == self._batch_rows or locked > len(rows))
             if not rows:
                 return 0
-            results = await asyncio.gather(*(self._publish(row) for row in rows))
-            failures = [result for result in results if result is not None]
+            errors = await self._publisher.publish_all([_outgoing(row) for row in rows])
+            failures = [_Failure.of(row.id, error) for row, error in zip(rows, errors, strict=True) if error]
             failed = {failure.row_id for failure in failures}
             sent = [row.id for row in rows if row.id not in failed]
             if sent:
@@ -227,26 +247,6 @@ class Relay:
             # These rows are as they were: it is the broker that has to be waited for, not they.
             raise BrokerAwayError(f"the message broker did not confirm {len(failures) - len(refused)} rows")
         return len(rows)
-
-    async def _publish(self, row: Row[Any]) -> _Failure | None:
-        try:
-            await self._publisher.publish(
-                row.body,
-                exchange=row.exchange,
-                routing_key=row.routing_key,
-                event=row.event,
-                message_id=row.message_id,
-                content_type=row.content_type,
-                headers=row.headers,
-                mandatory=row.mandatory,
-            )
-        except (UnroutableError, NotTakenError) as error:
-            return _Failure(row.id, error.message, broker_away=False)
-        except BrokerAwayError as error:
-            return _Failure(row.id, error.message, broker_away=True)
-        except Exception as error:  # noqa: BLE001 - a row that cannot be published for a reason of its own holds up nobody
-            return _Failure(row.id, repr(error), broker_away=False)
-        return None
 
     async def _postpone(self, connection: AsyncConnection, failures: list[_Failure]) -> None:
         # One row that cannot be routed must not hold up the others: it waits longer each time, at most a minute.

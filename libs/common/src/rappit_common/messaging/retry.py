@@ -1,6 +1,7 @@
 """What happens to a message whose handler failed.
 
 - A refusal by the domain or an unreadable message is poison: to the dead letters at once.
+- So is a message older than the inbox remembers: it may have been handled before, and nobody could tell.
 - PostgreSQL being away burns no attempt: the handler is held and run again when the server is back.
 - Anything else is tried three times in all, with growing delays, then goes to the dead letters.
 
@@ -14,6 +15,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -22,9 +24,9 @@ from faststream.exceptions import HandlerException, NackMessage
 from faststream.message import StreamMessage
 from pydantic import ValidationError
 
-from rappit_common.clock import new_id
+from rappit_common.clock import new_id, utc_now
 from rappit_common.database.engine import Database, is_outage
-from rappit_common.errors import RappitError, UnavailableError
+from rappit_common.errors import InvalidError, RappitError, UnavailableError
 from rappit_common.logs import get_logger
 from rappit_common.messaging.events import (
     DEAD_LETTERS_EXCHANGE,
@@ -46,6 +48,9 @@ HOLD_MAX_S = 5.0
 # RabbitMQ closes a consumer that keeps a message unacknowledged for 30 minutes.
 HOLD_IN_ALL_S = 20 * 60
 BROKER_PAUSE_S = 1.0
+# How much longer a claim is kept than a message may be old: for clocks that differ, handlers that are held, copies that
+# a spool made a little later than the first.
+CLAIM_MARGIN = timedelta(days=1)
 # Headers the broker or we put on for one delivery: a copy must not carry them on.
 _OF_ONE_DELIVERY = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-", "rappit-error-")
 
@@ -57,6 +62,12 @@ class UnreadableMessageError(RappitError):
 
     status = 422
     code = "unreadable_message"
+
+
+class MessageTooOldError(InvalidError):
+    """The message is older than the inbox's memory of what was handled."""
+
+    code = "message_too_old"
 
 
 class MessageReturnedError(Exception):
@@ -73,6 +84,7 @@ class Delivery:
     event: str | None
     content_type: str | None
     headers: Mapping[str, Any]
+    created_at: datetime | None
 
     @property
     def attempt(self) -> int:
@@ -89,12 +101,16 @@ class RetryPolicy:
         publisher: For the copies.
         database: Asked whether it is back, while a handler is held.
         delays_s: The pause before each further attempt, so there are ``len(delays_s) + 1`` attempts in all.
+        keep_claims: How long the inbox remembers what was handled; an older message is not handled any more.
+        now: The clock that a message's age is told by.
     """
 
     service: str
     publisher: Publisher
     database: Database
     delays_s: tuple[float, ...]
+    keep_claims: timedelta = timedelta(days=7)
+    now: Callable[[], datetime] = utc_now
     held: int = field(default=0, init=False)
 
     async def until_database_answers(self, pause_s: float) -> bool:
@@ -115,6 +131,27 @@ class RetryPolicy:
             return False
         finally:
             self.held -= 1
+
+    def check_age(self, delivery: Delivery) -> None:
+        """Refuse a message that may have been handled so long ago that its claim is gone.
+
+        One that carries no time is none of ours, or of a version before there was one: it is handled.
+
+        Raises:
+            MessageTooOldError: It is older than ``keep_claims``, less a day.
+        """
+        if delivery.created_at is None:
+            return
+        age = self.now() - delivery.created_at
+        if age <= self.keep_claims - CLAIM_MARGIN:
+            return
+        raise MessageTooOldError(
+            f"This message is from {delivery.created_at:%Y-%m-%d %H:%M} UTC, and what was handled is remembered for "
+            f"{self.keep_claims.days} days: whether this one was cannot be told any more. If its effect is missing, "
+            "perhaps since its consumer was away all the time, requeue it: it is then a new message. Else discard it.",
+            created_at=delivery.created_at.isoformat(),
+            keep_days=self.keep_claims.days,
+        )
 
     def is_poison(self, error: Exception) -> bool:
         """Tell whether trying again cannot help."""
@@ -166,6 +203,7 @@ def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]
                 event=msg.raw_message.type,
                 content_type=msg.content_type,
                 headers=msg.headers,
+                created_at=msg.raw_message.timestamp,
             )
             try:
                 return await consume(policy, delivery, lambda: call_next(msg))
@@ -189,6 +227,7 @@ async def _attempt(policy: RetryPolicy, delivery: Delivery, handle: Callable[[],
     deadline = asyncio.get_running_loop().time() + HOLD_IN_ALL_S
     while True:
         try:
+            policy.check_age(delivery)
             return await handle()
         except HandlerException:
             raise
@@ -227,6 +266,7 @@ async def _set_aside(policy: RetryPolicy, delivery: Delivery, error: Exception) 
             message_id=delivery.message_id or str(new_id()),
             content_type=delivery.content_type or "application/octet-stream",
             headers=bounded(headers),
+            created_at=delivery.created_at or policy.now(),
         )
     except BrokerAwayError as away:
         # The copy was not confirmed: the original goes back, and no attempt is counted.

@@ -54,8 +54,8 @@ async def accept_webhook(message: RabbitMessage, units: Units) -> None:
     key = dedupe_claim(headers)
     async with units.begin(headers.organization_id) as unit:
         # Both in one statement: a redelivery repeats the message's id, a channel's retry repeats only its key.
-        claimed = await unit.inbox.claim_many(ACCEPT_WEBHOOK.queue, [str(message.message_id), key])
-        if key not in claimed or str(message.message_id) not in claimed:
+        claimed = await unit.inbox.claim_many(ACCEPT_WEBHOOK.queue, [message.message_id, key])
+        if key not in claimed or message.message_id not in claimed:
             _log.info("delivery_repeated", channel_id=str(headers.channel_id), delivery_id=headers.delivery_id)
             return
         await intake.accept_delivery(

@@ -130,7 +130,7 @@ class Acceptance:
         """
         message_id = self._new_id()
         headers = message_headers(webhook)
-        if await self._publish(message_id, headers, webhook.body):
+        if await self._publish(message_id, headers, webhook):
             return Accepted(message_id, is_spooled=False)
         try:
             await self._spool.put(
@@ -149,18 +149,19 @@ class Acceptance:
             ) from error
         return Accepted(message_id, is_spooled=True)
 
-    async def _publish(self, message_id: UUID, headers: dict[str, str], body: bytes) -> bool:
+    async def _publish(self, message_id: UUID, headers: dict[str, str], webhook: VerifiedWebhook) -> bool:
         if not self._publisher.is_connected or self._is_paused():
             return False
         try:
             await self._publisher.publish(
-                body,
+                webhook.body,
                 exchange=EVENTS_EXCHANGE,
                 routing_key=WEBHOOK_RECEIVED,
                 event=WEBHOOK_RECEIVED,
                 message_id=str(message_id),
                 content_type=RAW_CONTENT_TYPE,
                 headers=headers,
+                created_at=datetime.fromtimestamp(webhook.received_at_s, UTC),
                 patience=self._publish_patience,
             )
         except UnroutableError:
