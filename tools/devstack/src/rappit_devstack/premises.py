@@ -4,6 +4,7 @@ Servers may be shared (URLs given in the environment, the test run's servers), s
 nothing is removed that does not carry ours.
 """
 
+import json
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from rappit_devstack import postgres
 from rappit_devstack.errors import DevstackError
 from rappit_devstack.rabbitmq import management_request
 from rappit_devstack.servers import ServerUrls
+from rappit_devstack.state import PROJECT
 
 STATEMENT_TIMEOUT_S = 30.0
+POLICIES = PROJECT / "deploy/rabbitmq/policies.json"
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ class Premises:
             self._manage("PUT", f"/api/users/{self.broker_user}", {"password": self.broker_password, "tags": ""})
             everything = {"configure": ".*", "write": ".*", "read": ".*"}
             self._manage("PUT", f"/api/permissions/{self.name}/{self.broker_user}", everything)
+            for policy in json.loads(POLICIES.read_text())["policies"]:
+                path = f"/api/policies/{self.name}/{policy.pop('name')}"
+                self._manage("PUT", path, {**policy, "vhost": self.name})
         except OSError as error:
             raise DevstackError(
                 f"The virtual host {self.name} could not be made: {error}. "

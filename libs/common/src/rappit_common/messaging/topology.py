@@ -4,6 +4,11 @@ For a subscription's queue Q there is Q itself, ``Q.dlq`` behind the exchange ``
 delay queues, one a step, each behind a fanout exchange of the same name. A message published to that exchange with Q as
 its routing key waits there for the step's time and comes back to Q through the default exchange, because a message that
 expires keeps its routing key. All are quorum queues: at-least-once dead-lettering needs them, with reject-publish.
+
+Arguments are what safety needs and never change: a redeclare with others is refused (406). What operators tune, the
+delivery limit and the length of queues, are policies, ``deploy/rabbitmq/policies.json`` (docs/adr/0012). Without them
+nothing is lost: a queue has no bound then, and a message that kills its consumer comes back for ever on RabbitMQ 3.10,
+20 times on 4.x.
 """
 
 from dataclasses import dataclass
@@ -15,9 +20,6 @@ from faststream.rabbit import QueueType, RabbitQueue
 
 from rappit_common.messaging.events import DEAD_LETTERS_EXCHANGE, EVENTS_EXCHANGE
 
-# A backstop against a message that kills its consumer: our own attempts are counted in a header (ADR 0004). Not lower:
-# with a small limit healthy messages die of their neighbours' crashes.
-DELIVERY_LIMIT = 20
 NO_DELIVERY_LIMIT = 1_000_000_000
 
 
@@ -44,14 +46,13 @@ class Subscription:
 
 
 def queue_arguments(queue: str) -> dict[str, Any]:
-    """Return the arguments of a subscription's queue. They never change: a redeclare with others is refused (406)."""
+    """Return the arguments of a subscription's queue."""
     return {
         "x-queue-type": "quorum",
         "x-dead-letter-exchange": DEAD_LETTERS_EXCHANGE,
         "x-dead-letter-routing-key": queue,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
-        "x-delivery-limit": DELIVERY_LIMIT,
     }
 
 

@@ -1,10 +1,13 @@
 """Real servers for tests: those of ``make test``, or containers where a Docker engine answers."""
 
 import asyncio
+import json
 import os
 import secrets
 import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -13,6 +16,7 @@ from sqlalchemy.engine import make_url
 from rappit_common.database.migrations import upgrade
 from rappit_common.database.provision import provision
 
+POLICIES = Path(__file__).resolve().parents[5] / "deploy/rabbitmq/policies.json"
 _VARIABLES = ("RAPPIT_POSTGRES_URL", "RAPPIT_RABBITMQ_URL", "RAPPIT_RABBITMQ_MANAGEMENT_URL", "RAPPIT_REDIS_URL")
 
 
@@ -62,7 +66,7 @@ class Sandbox:
         return make_url(self.servers.postgres_url).set(database=self.name).render_as_string(hide_password=False)
 
     async def create(self) -> None:
-        """Make the database and the virtual host."""
+        """Make the database and the virtual host, with the queues' policies as in production."""
         connection = await asyncpg.connect(self.servers.postgres_url)
         try:
             await connection.execute(f'CREATE DATABASE "{self.name}" TEMPLATE template0')
@@ -72,6 +76,9 @@ class Sandbox:
         user = urllib.parse.urlsplit(self.servers.rabbitmq_url).username
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         await self._management("PUT", f"/api/permissions/{self.name}/{user}", everything)
+        for policy in json.loads(POLICIES.read_text())["policies"]:
+            path = f"/api/policies/{self.name}/{policy.pop('name')}"
+            await self._management("PUT", path, {**policy, "vhost": self.name})
 
     async def drop(self) -> None:
         """Remove both."""
@@ -82,7 +89,7 @@ class Sandbox:
             await connection.close()
         await self._management("DELETE", f"/api/vhosts/{self.name}")
 
-    async def _management(self, method: str, path: str, body: dict[str, str] | None = None) -> None:
+    async def _management(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
         async with httpx.AsyncClient(base_url=self.servers.management_url, timeout=30) as client:
             (await client.request(method, path, json=body)).raise_for_status()
 
