@@ -27,10 +27,12 @@ from rappit_common.logs import configure_logs, get_logger
 from rappit_common.messaging.consumers import Consumers
 from rappit_common.messaging.dead_letters import DeadLetterDrain
 from rappit_common.messaging.hot_consumer import HotConsumer, HotSubscription
+from rappit_common.messaging.levels import Levels
 from rappit_common.messaging.publisher import Publisher
 from rappit_common.messaging.relay import Relay
 from rappit_common.messaging.retry import RetryPolicy
 from rappit_common.messaging.topology import Subscription
+from rappit_common.metrics import configure_metrics
 from rappit_common.settings import EXIT_CONFIGURATION, ProcessSettings, StatefulSettings, load_settings
 from rappit_common.tracing import configure_tracing
 from rappit_common.unit_of_work import UnitOfWork, UnitsOfWork
@@ -162,7 +164,7 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
     _watch_stores(runtime, role, needs_both=service.needs_both_stores, uses_broker=runs_relay or consumes)
     parts: list[Part] = []
     if runs_relay:
-        parts.append(relay)
+        parts += [relay, Levels(database, outbox=True)]
     if consumes and service.router is not None:
         parts += _consuming_parts(service, runtime, service.router())
     for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
@@ -256,7 +258,8 @@ def _consuming_parts(
     ]
     runtime.readiness.add_flag("consumers", lambda: consumers.is_running and all(one.is_running for one in hot))
     runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
-    return [consumers, *hot, drain]
+    levels = Levels(runtime.database, queues=tuple(subscription.queue for subscription in service.subscriptions))
+    return [consumers, *hot, drain, levels]
 
 
 def create_app(name: str, prefix: str, lifespan: Callable[[FastAPI], Any]) -> FastAPI:
@@ -320,6 +323,13 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
+def configure_telemetry(service: str, settings: ProcessSettings) -> None:
+    """Install the process's tracer and meters."""
+    endpoint = settings.otel_exporter_otlp_endpoint
+    configure_tracing(service, sample_ratio=settings.trace_sample_ratio, otlp_endpoint=endpoint)
+    configure_metrics(service, otlp_endpoint=endpoint)
+
+
 def _environment(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
@@ -373,9 +383,5 @@ def run_command(
         else:
             settings = load_settings(service.settings)
             configure_logs(service.name, settings.log_level)
-            configure_tracing(
-                service.name,
-                sample_ratio=settings.trace_sample_ratio,
-                otlp_endpoint=settings.otel_exporter_otlp_endpoint,
-            )
+            configure_telemetry(service.name, settings)
             run_server(service.create(settings, command), settings)

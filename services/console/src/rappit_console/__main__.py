@@ -4,9 +4,8 @@ import argparse
 import os
 
 from rappit_common.logs import configure_logs
-from rappit_common.service import run_server
+from rappit_common.service import configure_telemetry, run_server
 from rappit_common.settings import load_settings
-from rappit_common.tracing import configure_tracing
 
 from rappit_console.api import create_console
 from rappit_console.settings import ConsoleSettings
@@ -26,9 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     configure_logs(NAME, os.environ.get("LOG_LEVEL", "INFO"))
     settings = load_settings(ConsoleSettings)
     configure_logs(NAME, settings.log_level)
-    configure_tracing(
-        NAME, sample_ratio=settings.trace_sample_ratio, otlp_endpoint=settings.otel_exporter_otlp_endpoint
-    )
+    configure_telemetry(NAME, settings)
     run_server(create_console(settings), settings)
 
 

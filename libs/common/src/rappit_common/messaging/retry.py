@@ -16,12 +16,14 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 import structlog
 from faststream import BaseMiddleware
 from faststream.exceptions import HandlerException, NackMessage
 from faststream.message import StreamMessage
+from opentelemetry import metrics
 from pydantic import ValidationError
 
 from rappit_common.clock import new_id, utc_now
@@ -39,6 +41,7 @@ from rappit_common.messaging.events import (
 from rappit_common.messaging.headers import attempt_of, bounded, json_safe
 from rappit_common.messaging.publisher import BrokerAwayError, Publisher
 from rappit_common.messaging.topology import delay_name
+from rappit_common.metrics import Level
 from rappit_common.tracing import TRACEPARENT, continued_span
 
 MAX_MESSAGE_CHARACTERS = 2_000
@@ -55,6 +58,28 @@ CLAIM_MARGIN = timedelta(days=1)
 _OF_ONE_DELIVERY = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-", "rappit-error-")
 
 _log = get_logger()
+_meter = metrics.get_meter("rappit.messaging")
+_messages = _meter.create_counter(
+    "rappit.messages", unit="{message}", description="Messages by what became of them: handled, retried and so on."
+)
+_durations = _meter.create_histogram(
+    "rappit.message.duration",
+    unit="s",
+    description="From a message's arrival to its settlement, the time it was held included.",
+    explicit_bucket_boundaries_advisory=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30, 300),
+)
+_held = Level("rappit.consumer.held", unit="{message}", description="Messages that wait for PostgreSQL to come back.")
+# Made once each: a queue is one of a few names of ours.
+_attributes: dict[tuple[str, str], dict[str, str]] = {}
+
+
+class Outcome(StrEnum):
+    """What became of a message."""
+
+    HANDLED = "handled"
+    RETRIED = "retried"
+    DEAD_LETTERED = "dead_lettered"
+    RETURNED = "returned"
 
 
 class UnreadableMessageError(RappitError):
@@ -116,6 +141,7 @@ class RetryPolicy:
     async def until_database_answers(self, pause_s: float) -> bool:
         """Wait ``pause_s`` and then for PostgreSQL. Returns False when it stayed away for 20 minutes."""
         self.held += 1
+        _held.set(self.held)
         try:
             async with asyncio.timeout(HOLD_IN_ALL_S):
                 while True:
@@ -131,6 +157,7 @@ class RetryPolicy:
             return False
         finally:
             self.held -= 1
+            _held.set(self.held)
 
     def check_age(self, delivery: Delivery) -> None:
         """Refuse a message that may have been handled so long ago that its claim is gone.
@@ -183,10 +210,24 @@ async def consume(policy: RetryPolicy, delivery: Delivery, handle: Callable[[], 
         structlog.contextvars.bound_contextvars(**fields),
     ):
         started = time.perf_counter()
-        result = await _attempt(policy, delivery, handle)
+        try:
+            result, outcome = await _attempt(policy, delivery, handle)
+        except MessageReturnedError:
+            _count(delivery.queue, Outcome.RETURNED, time.perf_counter() - started)
+            raise
+        duration_s = time.perf_counter() - started
+        _count(delivery.queue, outcome, duration_s)
         # What a handler has bound (an order's id) stands on this line too, so that one search finds its story.
-        _log.info("message_consumed", duration_ms=round((time.perf_counter() - started) * 1000, 1))
+        _log.info("message_consumed", duration_ms=round(duration_s * 1000, 1))
         return result
+
+
+def _count(queue: str, outcome: Outcome, duration_s: float) -> None:
+    attributes = _attributes.get((queue, outcome))
+    if attributes is None:
+        attributes = _attributes[queue, outcome] = {"queue": queue, "outcome": outcome.value}
+    _messages.add(1, attributes)
+    _durations.record(duration_s, attributes)
 
 
 def make_retry_middleware(policy: RetryPolicy) -> type[BaseMiddleware[Any, Any]]:
@@ -222,13 +263,15 @@ def _trace_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     return {TRACEPARENT: value} if isinstance(value, str) else {}
 
 
-async def _attempt(policy: RetryPolicy, delivery: Delivery, handle: Callable[[], Awaitable[Any]]) -> Any:
+async def _attempt(
+    policy: RetryPolicy, delivery: Delivery, handle: Callable[[], Awaitable[Any]]
+) -> tuple[Any, Outcome]:
     pause_s = HOLD_FIRST_S
     deadline = asyncio.get_running_loop().time() + HOLD_IN_ALL_S
     while True:
         try:
             policy.check_age(delivery)
-            return await handle()
+            return await handle(), Outcome.HANDLED
         except HandlerException:
             raise
         except Exception as error:
@@ -239,11 +282,10 @@ async def _attempt(policy: RetryPolicy, delivery: Delivery, handle: Callable[[],
                 # A server may answer and still refuse, as a standby refuses to write: the pause keeps growing.
                 pause_s = min(HOLD_MAX_S, pause_s * 2)
                 continue
-            await _set_aside(policy, delivery, error)
-            return None
+            return None, await _set_aside(policy, delivery, error)
 
 
-async def _set_aside(policy: RetryPolicy, delivery: Delivery, error: Exception) -> None:
+async def _set_aside(policy: RetryPolicy, delivery: Delivery, error: Exception) -> Outcome:
     queue, attempt = delivery.queue, delivery.attempt
     poison = policy.is_poison(error)
     last = attempt > len(policy.delays_s)
@@ -272,6 +314,7 @@ async def _set_aside(policy: RetryPolicy, delivery: Delivery, error: Exception) 
         # The copy was not confirmed: the original goes back, and no attempt is counted.
         await asyncio.sleep(BROKER_PAUSE_S)
         raise MessageReturnedError from away
+    return Outcome.DEAD_LETTERED if poison or last else Outcome.RETRIED
 
 
 def _error_headers(error: Exception) -> dict[str, str]:

@@ -12,6 +12,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from rappit_common.logs import configure_logs
+from rappit_common.metrics import configure_metrics
 from rappit_common.settings import StatefulSettings
 from rappit_common.testing.servers import Sandbox, Servers
 from rappit_common.tracing import configure_tracing
@@ -92,7 +93,8 @@ async def stateful_settings(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _json_logs() -> None:  # pyright: ignore[reportUnusedFunction] - used by pytest
-    """Log as the services do, so that a failing test shows what an operator would see."""
+def _telemetry() -> None:  # pyright: ignore[reportUnusedFunction] - used by pytest
+    """Log, trace and count as the services do, so that a failing test shows what an operator would see."""
     configure_logs("tests", "INFO")
     configure_tracing("tests")
+    configure_metrics("tests")

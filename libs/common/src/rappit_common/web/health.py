@@ -1,10 +1,12 @@
-"""Health: live means the process runs, ready means it can do its work now."""
+"""What a process tells the inside: that it runs (live), that it can do its work now (ready), and what it counts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+
+from rappit_common.metrics import exposition
 
 CHECK_TIMEOUT_S = 2.5
 
@@ -56,7 +58,7 @@ class Readiness:
 
 
 def install_health(app: FastAPI, readiness: Readiness) -> None:
-    """Serve ``/health/live`` and ``/health/ready``, which the ingress never routes."""
+    """Serve ``/health/live``, ``/health/ready`` and ``/metrics``, which the ingress never routes."""
 
     async def live() -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -66,5 +68,10 @@ def install_health(app: FastAPI, readiness: Readiness) -> None:
         is_ready = all(answer == "ok" for answer in checks.values())
         return JSONResponse({"status": "ok" if is_ready else "unready", "checks": checks}, 200 if is_ready else 503)
 
+    async def metrics() -> Response:
+        body, content_type = exposition()
+        return Response(body, media_type=content_type)
+
     app.add_api_route("/health/live", live, include_in_schema=False)
     app.add_api_route("/health/ready", ready, include_in_schema=False)
+    app.add_api_route("/metrics", metrics, include_in_schema=False)
