@@ -103,24 +103,3 @@ async def test_unknown_channel_is_answered_in_time_when_everything_always_hung(s
                 for answer in await asyncio.gather(*posts):
                     assert (answer.status_code, answer.json()["code"]) == (503, "channels_away")
                     assert int(answer.headers["retry-after"]) >= 1
-
-
-async def test_what_waits_for_a_hung_spool_is_forgotten_with_its_answer(sandbox):
-    link, url = await linked(sandbox.urls("gateway").runtime_url)
-    urls = {"postgres": url, "broker": "amqp://guest:guest@127.0.0.1:1/", "redis": "redis://127.0.0.1:1/0"}
-    settings = await settings_over(sandbox, urls, spool_connections=1, spool_timeout_s=0.2)
-    async with running_gateway(settings, role="api", until_ready=False) as gateway:
-        channel = await gateway.connect()
-        assert (await gateway.deliver(channel, order_body())).status_code == 200
-        link.go_deaf()
-        spool = gateway.http._transport.app._app._acceptance._spool
-        answers = await asyncio.gather(*(gateway.deliver(channel, order_body()) for _ in range(200)))
-        assert {answer.status_code for answer in answers} == {503}
-        assert not spool._waiting
-        link.hear_again()
-
-        async def accepted():
-            return (await gateway.deliver(channel, order_body())).status_code == 200
-
-        await eventually(accepted)
-    await link.cut()
