@@ -18,8 +18,14 @@ STANDARD, OTHER_STANDARD = ("whsec_" + base64.b64encode(bytes(range(n, n + 32)))
 # A key pair stands for its secret in these cases: the private part signs, the public part is what the channel is given.
 PRIVATE, OTHER_PRIVATE = (f"private-{n:02x}" for n in (1, 2))
 TIMED = HmacOptions(
-    "X-Acme-Signature", HmacAlgorithm.SHA512, SignatureEncoding.BASE64URL, "v1=", "X-Acme-Id", "X-Acme-Topic", "X-Acme-Time"
-)  # fmt: skip
+    signature_header="X-Acme-Signature",
+    algorithm=HmacAlgorithm.SHA512,
+    encoding=SignatureEncoding.BASE64URL,
+    prefix="v1=",
+    id_header="X-Acme-Id",
+    topic_header="X-Acme-Topic",
+    timestamp_header="X-Acme-Time",
+)
 
 
 @dataclass(frozen=True)

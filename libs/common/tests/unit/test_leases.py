@@ -19,7 +19,7 @@ class Shared:
         self.is_away = False
         self.gate = None
 
-    async def hit(self, name, *, key, per_minute, fail_open, requests):
+    async def hit(self, name, *, key, per_minute, fail_open, requests):  # noqa: ARG002 - the limiter's
         assert (name, fail_open) == ("test", True)
         self.asked.append((key, requests))
         if self.gate is not None:

@@ -63,14 +63,19 @@ def generic(**options):
     return KnownChannel(new_id(), new_id(), Provider.GENERIC_HMAC, None, keys, hmac=HmacOptions(**options))
 
 
+def base64_of(digested):
+    return base64.b64encode(digested).decode()
+
+
+def base64url_of(digested):
+    return base64.urlsafe_b64encode(digested).decode()
+
+
 WRITTEN = {
     SignatureEncoding.HEX: [lambda d: d.hex(), lambda d: d.hex().upper()],
-    SignatureEncoding.BASE64: [lambda d: base64.b64encode(d).decode(), lambda d: base64.b64encode(d).decode().rstrip("=")],
-    SignatureEncoding.BASE64URL: [
-        lambda d: base64.urlsafe_b64encode(d).decode(),
-        lambda d: base64.urlsafe_b64encode(d).decode().rstrip("="),
-    ],
-}  # fmt: skip
+    SignatureEncoding.BASE64: [base64_of, lambda d: base64_of(d).rstrip("=")],
+    SignatureEncoding.BASE64URL: [base64url_of, lambda d: base64url_of(d).rstrip("=")],
+}
 
 
 @pytest.mark.parametrize("prefix", ["", "sha256=", "v1 "])
