@@ -123,6 +123,8 @@ def test_configured_timestamp_is_needed():
     [
         ({"signature_header": ""}, "signature_header", "name of a header"),
         ({"signature_header": "X Signature"}, "signature_header", "name of a header"),
+        ({"signature_header": "X_Signature"}, "signature_header", "name of a header"),
+        ({"id_header": "X-Request-Id"}, "id_header", "proxies"),
         ({"signature_header": "X-Sign\r\nature"}, "signature_header", "name of a header"),
         ({"signature_header": "X-Ünterschrift"}, "signature_header", "name of a header"),
         ({"signature_header": "X" * 101}, "signature_header", "at most 100"),

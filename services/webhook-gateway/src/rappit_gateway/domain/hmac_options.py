@@ -10,7 +10,8 @@ DEFAULT_SIGNATURE_HEADER = "X-Signature"
 MAX_HEADER_NAME_CHARACTERS = 100
 MAX_PREFIX_CHARACTERS = 32
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+# HTTP allows more (RFC 9110, 5.6.2), but nginx, and so many an ingress, drops headers of any other name in silence.
+_NAME = re.compile(r"[0-9A-Za-z-]+")
 
 _RESERVED = {
     "HTTP itself uses it": (
@@ -18,7 +19,9 @@ _RESERVED = {
         " host keep-alive te trailer transfer-encoding upgrade user-agent"
     ),
     "it carries credentials": "authorization cookie proxy-authorization set-cookie",
-    "the proxies on the way write it": "forwarded via x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip",
+    "the proxies on the way write it": (
+        "forwarded via x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-request-id"
+    ),
     "it carries the trace": "baggage traceparent tracestate",
 }
 _REASONS = {name: reason for reason, names in _RESERVED.items() for name in names.split()}
@@ -96,7 +99,7 @@ class HmacOptions:
 
 
 def _require_header(field: str, name: str) -> None:
-    if len(name) > MAX_HEADER_NAME_CHARACTERS or _TOKEN.fullmatch(name) is None:
+    if len(name) > MAX_HEADER_NAME_CHARACTERS or _NAME.fullmatch(name) is None:
         raise InvalidHmacOptionsError(
             f"{field} is not the name of a header: letters, digits and hyphens, at most {MAX_HEADER_NAME_CHARACTERS},"
             f" for example {DEFAULT_SIGNATURE_HEADER}.",
