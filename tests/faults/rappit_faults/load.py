@@ -86,9 +86,7 @@ class Load:
         urls = {name: channel["webhook_url"] for name, channel in merchant.channels.items()}
         secrets, shared = merchant.secrets, {"client": self._client}
         self._senders: dict[str, Any] = {
-            "shopify": ShopifyShop(
-                urls["shopify"], secrets["shopify"], f"{merchant.slug}.myshopify.com", **shared
-            ),
+            "shopify": ShopifyShop(urls["shopify"], secrets["shopify"], f"{merchant.slug}.myshopify.com", **shared),
             "woocommerce": WooStore(urls["woocommerce"], secrets["woocommerce"], **shared),
             "standard_webhooks": StandardWebhooksSender(
                 urls["standard_webhooks"], secrets["standard_webhooks"], **shared
@@ -207,8 +205,10 @@ class Load:
                 self.journal.counts["labels answered"] += 1
                 return answer.status_code != 202
             # Shipping may not have heard of the order yet; anything else is a merchant's to see.
-            return answer.status_code not in RETRIED_STATUSES and _code(answer) != "order_unknown" and (
-                _code(answer) != "order_not_shippable"
+            return (
+                answer.status_code not in RETRIED_STATUSES
+                and _code(answer) != "order_unknown"
+                and (_code(answer) != "order_not_shippable")
             )
 
         await self._until_done(attempt, f"label for order {bought.wish.external_order_id}")

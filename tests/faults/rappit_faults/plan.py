@@ -7,7 +7,7 @@ ids, sent in the same order beside the same faults. (What the machine makes of i
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -37,6 +37,8 @@ LABELLED_SHARE = 0.15
 MAX_COPIES = 3
 BEGINNING = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 PLACEHOLDER_SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
+
+_CREATED = {"shopify": "orders/create", "woocommerce": "order.created", "standard_webhooks": "order.created"}
 
 SERVICES = ("identity", "webhook-gateway", "orders", "inventory", "shipping")
 SERVERS = ("rabbitmq", "postgres", "redis")
@@ -187,10 +189,8 @@ class Plan:
     def lines(self) -> list[str]:
         """Return the plan for a person, a line a step."""
         sent = sum(delivery.copies for delivery in self.ordered)
-        told = [
-            f"seed {self.seed}: {len(self.orders)} orders, {len(self.ordered)} deliveries sent {sent} times, "
-            f"{len(self.labels)} labels, {len(self.steps)} steps"
-        ]
+        size = f"{len(self.orders)} orders, {len(self.ordered)} deliveries sent {sent} times, {len(self.labels)} labels"
+        told = [f"seed {self.seed}: {size}, {len(self.steps)} steps"]
         for number, step in enumerate(self.steps, start=1):
             faults = "; ".join(str(fault) for fault in step.faults)
             told.append(
@@ -203,7 +203,7 @@ class Plan:
 def make_plan(seed: int, size: Size) -> Plan:
     """Return the round that a seed stands for."""
     rng = random.Random(seed)
-    writer = _Writer(rng)
+    writer = Writer(rng)
     orders = [writer.write_order(PROVIDERS[number % len(PROVIDERS)]) for number in range(size.orders)]
     lives = [deliveries for deliveries, _ in orders]
     poison = [[writer.write_poison(rng.choice(PROVIDERS))] for _ in range(_share(size.orders * 2, POISON_SHARE))]
@@ -220,7 +220,9 @@ def make_plan(seed: int, size: Size) -> Plan:
         )
         for position in range(size.steps)
     ]
-    scarce = frozenset((life[0].provider, str(life[0].external_order_id)) for life, wants in orders if wants == "scarce")
+    scarce = frozenset(
+        (life[0].provider, str(life[0].external_order_id)) for life, wants in orders if wants == "scarce"
+    )
     labelled = [life[0] for life, wants in orders if wants == "label"]
     labels = [
         LabelWish(number, first.provider, str(first.external_order_id), CARRIERS[number % 2], voided=number % 3 == 0)
@@ -233,8 +235,12 @@ def _share(count: int, share: float) -> int:
     return max(1, round(count * share))
 
 
-class _Writer:
-    """Writes what channels would send, as their doubles do, on a clock of its own."""
+class Writer:
+    """Writes what channels would send, as their doubles do, on a clock of its own.
+
+    Args:
+        rng: Decides what they send.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -254,14 +260,12 @@ class _Writer:
     def write_order(self, provider: str) -> tuple[list[Delivery], str]:
         """Return an order's deliveries in the channel's order, and what is special about it: scarce, label or ""."""
         rng = self._rng
-        wants = rng.choices(
-            ["scarce", "label", ""], [SCARCE_SHARE, LABELLED_SHARE, 1 - SCARCE_SHARE - LABELLED_SHARE]
-        )[0]
+        wants = rng.choices(["scarce", "label", ""], [SCARCE_SHARE, LABELLED_SHARE, 1 - SCARCE_SHARE - LABELLED_SHARE])[
+            0
+        ]
         skus = rng.sample(AMPLE, rng.randint(1, 3)) + ([rng.choice(SCARCE)] if wants == "scarce" else [])
         lines = [(sku, rng.randint(1, 3), f"{rng.randint(5, 90)}.00") for sku in skus]
-        order = {"shopify": self._shopify, "woocommerce": self._woo, "standard_webhooks": self._standard}[
-            provider
-        ].create_order(lines)
+        order = self._shop(provider).create_order(lines)
         self._pass_time()
         life = [self._deliver(provider, order)]
         if wants == "label":
@@ -295,17 +299,29 @@ class _Writer:
         at_once = rng.random() < AT_ONCE_SHARE
         copies = rng.randint(2, MAX_COPIES) if at_once else rng.randint(1, MAX_COPIES)
         webhook_id = f"msg_{rng.randbytes(10).hex()}"
-        return Delivery(
-            self._number(), provider, topic, webhook_id, body, external_order_id, copies, at_once, expected
-        )
+        return Delivery(self._number(), provider, topic, webhook_id, body, external_order_id, copies, at_once, expected)
+
+    def write_simple_order(self, provider: str, sku: str, units: int) -> Delivery:
+        """Return the first word of an order of one line, to be sent once."""
+        shop = self._shop(provider)
+        self._pass_time()
+        delivery = self._deliver(provider, shop.create_order([(sku, units, "10.00")]))
+        return replace(delivery, copies=1, at_once=False)
+
+    def write_unreadable(self, provider: str) -> Delivery:
+        """Return a signed webhook that is not JSON, to be sent once."""
+        poison = self._poison(provider, _CREATED[provider], b"{not json " + self._rng.randbytes(4).hex().encode())
+        return replace(poison, copies=1, at_once=False)
+
+    def _shop(self, provider: str) -> Any:
+        return {"shopify": self._shopify, "woocommerce": self._woo, "standard_webhooks": self._standard}[provider]
 
     def write_poison(self, provider: str) -> Delivery:
         """Return a signed webhook that cannot be what its topic says, or one for goods that nobody knows."""
-        topic = {"shopify": "orders/create", "woocommerce": "order.created", "standard_webhooks": "order.created"}
         kinds: tuple[Callable[[], Delivery], ...] = (
-            lambda: self._poison(provider, topic[provider], b"{not json " + self._rng.randbytes(4).hex().encode()),
-            lambda: self._poison(provider, topic[provider], self._wrong_types(provider)),
-            lambda: self._poison(provider, topic[provider], self._rng.randbytes(64)),
+            lambda: self._poison(provider, _CREATED[provider], b"{not json " + self._rng.randbytes(4).hex().encode()),
+            lambda: self._poison(provider, _CREATED[provider], self._wrong_types(provider)),
+            lambda: self._poison(provider, _CREATED[provider], self._rng.randbytes(64)),
             lambda: self._unknown_goods(provider),
         )
         return self._rng.choice(kinds)()
@@ -318,9 +334,8 @@ class _Writer:
         return _written(provider, {"type": "order.created", "data": "an order"} if provider.startswith("st") else body)
 
     def _unknown_goods(self, provider: str) -> Delivery:
-        shop = {"shopify": self._shopify, "woocommerce": self._woo, "standard_webhooks": self._standard}[provider]
         self._pass_time()
-        return self._deliver(provider, shop.create_order([(UNKNOWN_SKU, 1, "1.00")]))
+        return self._deliver(provider, self._shop(provider).create_order([(UNKNOWN_SKU, 1, "1.00")]))
 
     def write_raw(self) -> RawMessage:
         """Return a message whose headers or body no reader can make sense of."""

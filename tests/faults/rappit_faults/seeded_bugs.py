@@ -103,8 +103,9 @@ def _publishes_not_waited_for(is_on: IsOn) -> None:
 
 
 def _stock_not_checked(is_on: IsOn) -> None:
-    from rappit_inventory.domain import demands
-    from rappit_inventory.domain.stock import Shelves
+    # Of inventory's process only: the others need not have it.
+    from rappit_inventory.domain import demands  # noqa: PLC0415
+    from rappit_inventory.domain.stock import Shelves  # noqa: PLC0415
 
     shortages, allocate, move = demands._shortages, demands.allocate, Shelves.move
 

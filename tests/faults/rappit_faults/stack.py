@@ -109,9 +109,7 @@ class Playground:
                 "REDIS_URL": self._through(spec.name, "redis", world.redis_url),
             }
 
-        return replace(
-            spec, command=("python", "-m", "rappit_faults.process", spec.name, "serve"), variables=variables
-        )
+        return replace(spec, command=("python", "-m", "rappit_faults.process", spec.name, "serve"), variables=variables)
 
     def _through(self, service: str, server: str, url: str) -> str:
         parts = urlsplit(url)
@@ -187,6 +185,14 @@ class Playground:
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection
+        finally:
+            await connection.close(timeout=5)
+
+    async def execute(self, statement: str) -> None:
+        """Change something by hand, as no service would."""
+        connection = await asyncpg.connect(self.stack.premises.admin_database_url, timeout=5)
+        try:
+            await connection.execute(statement)
         finally:
             await connection.close(timeout=5)
 

@@ -101,7 +101,9 @@ def _check_reservation(order: Any, held: Sequence[Any], lines: Sequence[Any]) ->
         found.append(Offence("other", offender, f"inventory's demand is {dict(asked)}, the order's {dict(demand)}"))
     answer, status = json.loads(order["reservation"]), order["inventory_status"]
     if status in _SETTLED and (answer["status"], answer["version"]) != (status, order["reservation_version"]):
-        told = f"{status} (answer {order['reservation_version']}) in inventory, {answer['status']} ({answer['version']})"
+        told = (
+            f"{status} (answer {order['reservation_version']}) in inventory, {answer['status']} ({answer['version']})"
+        )
         found.append(Offence("lost", offender, f"{told} in orders"))
     units = {row["sku"]: int(row["reserved"] + row["committed"]) for row in held if row["reserved"] + row["committed"]}
     if status == "reserved" and units != dict(demand):
@@ -131,7 +133,8 @@ async def check_tenants(snapshot: Snapshot, bystander: Merchant) -> list[Offence
         "shipping.dead_letters",
     ):
         count = await snapshot.fetchval(
-            f"SELECT count(*) FROM {table} WHERE organization_id::text = $1", bystander.organization_id
+            f"SELECT count(*) FROM {table} WHERE organization_id::text = $1",  # noqa: S608 - our own names, above
+            bystander.organization_id,
         )
         if count:
             found.append(Offence("astray", f"{count} rows of {table}", "they are with a merchant who did nothing"))

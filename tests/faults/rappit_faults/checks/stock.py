@@ -15,12 +15,12 @@ _LEVELS = """
         SELECT organization_id, sku_id, warehouse_id, sum(quantity_reserved) AS reserved,
                string_agg(order_id || ' holds ' || quantity_reserved, ', ') AS orders
         FROM inventory.allocations WHERE quantity_reserved > 0 GROUP BY 1, 2, 3
-    ) held USING (organization_id, sku_id, warehouse_id)
+    ) held ON (held.organization_id, held.sku_id, held.warehouse_id) = (l.organization_id, l.sku_id, l.warehouse_id)
     LEFT JOIN (
         SELECT organization_id, sku_id, warehouse_id, sum(total_after - total_before) AS total,
                sum(reserved_after - reserved_before) AS reserved
         FROM inventory.stock_ledger GROUP BY 1, 2, 3
-    ) told USING (organization_id, sku_id, warehouse_id)
+    ) told ON (told.organization_id, told.sku_id, told.warehouse_id) = (l.organization_id, l.sku_id, l.warehouse_id)
     WHERE l.organization_id::text = ANY($1)
 """
 _BROKEN_CHAINS = """
@@ -39,20 +39,20 @@ _BROKEN_CHAINS = """
 
 
 async def check_stock(snapshot: Snapshot, organization_ids: Sequence[str]) -> list[Offence]:
-    """For each SKU and warehouse on hand, reserved, the orders' holdings and the ledger agree, now and at any moment."""
+    """On hand, reserved, what orders hold and the ledger agree for each SKU and warehouse, at any moment."""
     found: list[Offence] = []
     for row in await snapshot.fetch(_LEVELS, list(organization_ids)):
         offender = f"{row['sku']} in {row['warehouse']} of organization {row['organization_id']}"
         total, reserved, available = row["quantity_total"], row["quantity_reserved"], row["quantity_available"]
         if min(total, reserved, available) < 0 or total - reserved != available:
-            found.append(
-                Offence("oversold", offender, f"on hand {total}, reserved {reserved}, available {available}")
-            )
+            found.append(Offence("oversold", offender, f"on hand {total}, reserved {reserved}, available {available}"))
         if row["held"] != reserved:
             why = f"orders hold {row['held']} of it, but {reserved} of {total} are reserved ({row['orders'][:300]})"
             found.append(Offence("oversold" if row["held"] > reserved else "other", offender, why))
         if (row["ledger_total"], row["ledger_reserved"]) != (total, reserved):
-            told = f"the ledger adds up to {row['ledger_total']}/{row['ledger_reserved']}, the level is {total}/{reserved}"
+            told = (
+                f"the ledger adds up to {row['ledger_total']}/{row['ledger_reserved']}, the level is {total}/{reserved}"
+            )
             found.append(Offence("other", offender, told))
     found += [
         Offence(

@@ -24,8 +24,8 @@ _CONTENT = (
     "content_rank",
     "channel_cancelled",
 )
-_ORDERS = f"""
-    SELECT o.channel_id::text, o.external_order_id, o.state, o.hold_reason, {", ".join(f"o.{name}" for name in _CONTENT)},
+_ORDERS = """
+    SELECT o.*, o.channel_id::text AS channel,
            (SELECT jsonb_object_agg(sku, units) FROM (
                SELECT s.code AS sku, sum(a.quantity_reserved + a.quantity_committed) AS units
                FROM inventory.allocations a
@@ -57,7 +57,7 @@ async def check_twins(snapshot: Snapshot, shuffled: Merchant, ordered: Merchant,
 async def _orders(snapshot: Snapshot, merchant: Merchant) -> dict[tuple[str, str], Any]:
     providers = {channel["id"]: provider for provider, channel in merchant.channels.items()}
     rows = await snapshot.fetch(_ORDERS, merchant.organization_id)
-    return {(providers.get(row["channel_id"], "?"), row["external_order_id"]): row for row in rows}
+    return {(providers.get(row["channel"], "?"), row["external_order_id"]): row for row in rows}
 
 
 def _plain(value: Any) -> Any:
