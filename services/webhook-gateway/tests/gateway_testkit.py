@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import random
+import urllib.parse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -151,6 +152,11 @@ class Link:
     def hear_again(self) -> None:
         self._hears.set()
 
+    def leave_deaf(self) -> None:
+        """Let the connections of now stay deaf for ever, as when a machine vanished; new ones hear."""
+        self._hears = asyncio.Event()
+        self._hears.set()
+
     async def mend(self) -> None:
         self._server = await asyncio.start_server(self._join, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -161,6 +167,9 @@ class Link:
             self._server = None
         for writer in list(self._writers):
             writer.transport.abort()
+        for task in self._tasks:
+            # The deaf ones would not notice.
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -177,9 +186,10 @@ class Link:
             task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hears = self._hears
         try:
             while data := await reader.read(65_536):
-                await self._hears.wait()
+                await hears.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -187,6 +197,15 @@ class Link:
         finally:
             self._writers.discard(writer)
             writer.transport.abort()
+
+
+async def linked(url: str) -> tuple[Link, str]:
+    """A link to a server, and the URL that leads over it."""
+    parts = urllib.parse.urlsplit(url)
+    link = Link(parts.hostname or "", parts.port or 0)
+    await link.mend()
+    user, at, _ = parts.netloc.rpartition("@")
+    return link, urllib.parse.urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{link.port}"))
 
 
 def order_body(**fields: Any) -> bytes:

@@ -145,7 +145,8 @@ class SampleProcess:
                 return found
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines()
+        # The last line may be half written.
+        *lines, _ = self.log.read_text().split("\n")
         return [entry for entry in map(json.loads, (x for x in lines if x.startswith("{"))) if entry["event"] == event]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 
 import aio_pika
 import pytest
@@ -46,7 +47,7 @@ async def send_poison(url, count):
             message = aio_pika.Message(
                 b"{poison", message_id=message_id, content_type="application/json", delivery_mode=2
             )
-            await exchange.publish(message, NoteWritten.event_name)
+            await eventually(functools.partial(taken, exchange, message), what="the queue to take a message")
     return set(ids)
 
 
