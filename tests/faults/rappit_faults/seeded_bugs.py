@@ -12,6 +12,7 @@ from typing import Any
 import aiormq
 from rappit_common.messaging import consumers, hot_consumer
 from rappit_common.messaging.inbox import Inbox
+from rappit_common.messaging.publisher import Publisher
 
 BUGS = "bugs"
 ACK_BEFORE_COMMIT = "ack_before_commit"
@@ -99,7 +100,29 @@ def _publishes_not_waited_for(is_on: IsOn) -> None:
             return None
         return await publish(channel, body, exchange=exchange, **named)
 
+    publish_all = Publisher.publish_all
+
+    @functools.wraps(publish_all)
+    async def publish_batch(publisher: Any, messages: Any) -> Any:
+        dropped = [m for m in messages if is_on(REQUEUE_NOT_CONFIRMED) and not m.exchange]
+        delayed = [m for m in messages if is_on(MARKED_BEFORE_PUBLISH) and m.exchange]
+        if not dropped and not delayed:
+            return await publish_all(publisher, messages)
+        if delayed:
+
+            async def send_late() -> None:
+                await asyncio.sleep(LATE_S)
+                await publish_all(publisher, delayed)
+
+            task = asyncio.create_task(send_late())
+            late.add(task)
+            task.add_done_callback(late.discard)
+        kept = [m for m in messages if m not in dropped and m not in delayed]
+        answers = iter(await publish_all(publisher, kept) if kept else [])
+        return [next(answers) if m in kept else None for m in messages]
+
     aiormq.Channel.basic_publish = basic_publish
+    Publisher.publish_all = publish_batch
 
 
 def _stock_not_checked(is_on: IsOn) -> None:

@@ -100,6 +100,8 @@ class Levels:
         OUTBOX_LAG.set(float(lag_s))
 
     async def _look_at_dead_letters(self, connection: AsyncConnection) -> None:
-        dead = Counter(dict((await connection.execute(_DEAD_BY_QUEUE)).tuples().all()))
+        dead: Counter[str] = Counter()
+        for queue, count in await connection.execute(_DEAD_BY_QUEUE):
+            dead[queue] = count
         for queue in self._queues:
             DEAD_LETTERS.set(dead[queue], queue=queue)
