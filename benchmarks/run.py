@@ -10,6 +10,7 @@ import uvloop
 from measuring import FULL, QUICK, Effort, Outcome, compare, skipped
 from rich.console import Console
 from rich.table import Table
+from rows.consume import MessagesConsumed, TracingSampled
 from rows.relay import STEADY_RATE, OutboxRelayed
 from rows.reservations import Reservations, find_pgbench
 from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
@@ -75,7 +76,17 @@ async def relayed(stand: Stand, effort: Effort) -> list[Outcome]:
     return [outcome, latency]
 
 
-ROWS = {"accept": accepted, "spool": spooled, "reserve": reserved, "relay": relayed}
+async def consumed(stand: Stand, effort: Effort) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for make in (MessagesConsumed, TracingSampled):
+        say(f"[bold]{make.title}")
+        async with make(stand) as row:
+            outcome, _ = await compare(row, effort, say)
+            outcomes.append(outcome)
+    return outcomes
+
+
+ROWS = {"accept": accepted, "spool": spooled, "reserve": reserved, "relay": relayed, "consume": consumed}
 
 
 def show(outcomes: list[Outcome]) -> None:
