@@ -33,7 +33,7 @@ class Row(Protocol):
 
     title: str
     limit_title: str
-    goal: float
+    goal: float | None
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exc: object) -> None: ...
@@ -82,7 +82,8 @@ async def compare(row: Row, effort: Effort, say: Callable[[str], None]) -> tuple
         f"limit: {row.limit_title}: {statistics.median(limits):,.0f}/s",
         f"ours: {statistics.median(ours):,.0f}/s; ratios from {min(ratios):.2f} to {max(ratios):.2f}",
     ]
-    outcome = Outcome(row.title, f">= {row.goal:g}", f"{ratio:.2f}", ratio >= row.goal, details)
+    goal = "none" if row.goal is None else f">= {row.goal:g}"
+    outcome = Outcome(row.title, goal, f"{ratio:.2f}", None if row.goal is None else ratio >= row.goal, details)
     return outcome, statistics.median(ours)
 
 

@@ -94,7 +94,7 @@ def show(outcomes: list[Outcome]) -> None:
     for column in ("what", "goal", "figure", "", "how"):
         table.add_column(column, overflow="fold")
     for outcome in outcomes:
-        verdict = {True: "[green]met", False: "[red]missed", None: "[yellow]skipped"}[outcome.is_met]
+        verdict = {True: "[green]met", False: "[red]missed", None: "[yellow]no verdict"}[outcome.is_met]
         table.add_row(outcome.title, outcome.goal, outcome.figure, verdict, "\n".join(outcome.details))
     console.print(table)
 

@@ -146,7 +146,8 @@ class MessagesConsumed:
 
     title = "messages through a consumer, inbox and tracing on"
     limit_title = f"aio-pika consuming and acking the same, prefetch {PREFETCH}"
-    goal = 0.3
+    # The limit does nothing at all, so this says what a transaction a message costs, and no more.
+    goal = None
 
     def __init__(self, stand: Stand) -> None:
         self._consumer = _Consumer(stand)
@@ -193,7 +194,7 @@ class TracingSampled:
 
     title = "the same, 1 % of the traces sampled and sent"
     limit_title = "without tracing"
-    goal = 0.9
+    goal = None
 
     def __init__(self, stand: Stand) -> None:
         self._consumer = _Consumer(stand)
