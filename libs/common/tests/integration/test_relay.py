@@ -115,7 +115,8 @@ async def test_several_relays_double_nothing_and_each_makes_progress(sample, cou
             publish_all = publisher.publish_all
 
             async def counted(messages, name=name, publish_all=publish_all):
-                sent[name] += len(messages)
+                # Other tests leave rows for queues that are gone.
+                sent[name] += sum(message.routing_key == counting.key for message in messages)
                 return await publish_all(messages)
 
             publisher.publish_all = counted
