@@ -124,7 +124,9 @@ class _Gateway:
         self._request = b""
 
     async def start(self) -> None:
-        role = self.stand.service("rappit_gateway", "gateway", "api", **self._environment)
+        quota = str(10**6)  # beyond what one process could ever take in, or the quota would be measured
+        environment = {"CHANNEL_QUOTA_PER_MINUTE": quota, **self._environment}
+        role = self.stand.service("rappit_gateway", "gateway", "api", **environment)
         self.port = await self._stack.enter_async_context(role)
         self._request = signed_request(await connect_channel(self.stand, self.port))
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import random
+import urllib.parse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -187,6 +188,15 @@ class Link:
         finally:
             self._writers.discard(writer)
             writer.transport.abort()
+
+
+async def linked(url: str) -> tuple[Link, str]:
+    """A link to a server, and the URL that leads over it."""
+    parts = urllib.parse.urlsplit(url)
+    link = Link(parts.hostname or "", parts.port or 0)
+    await link.mend()
+    user, at, _ = parts.netloc.rpartition("@")
+    return link, urllib.parse.urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{link.port}"))
 
 
 def order_body(**fields: Any) -> bytes:

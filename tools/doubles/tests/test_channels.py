@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
 from rappit_doubles.channels import (
+    GenericHmacSender,
     Retries,
     ShopifyShop,
     StandardWebhooksSender,
@@ -249,6 +250,20 @@ async def test_standard_webhooks_sign_with_both_secrets_while_they_rotate(receiv
         assert Webhook(secret).verify(body, dict(headers))["type"] == "order.updated"
 
 
+async def test_generic_hmac_signs_the_raw_bytes_in_a_header_of_its_own(receiver, url):
+    async with GenericHmacSender(
+        url, SECRET, signature_header="X-Acme-Signature", prefix="sha256=", id_header="X-Acme-Id"
+    ) as sender:
+        order = sender.create_order([("A", 1, "1")])
+        assert len(await order.deliver(times=2)) == 2
+        await order.deliver(forge=True)
+    (headers, body), (again, _), (forged, _) = receiver.got
+    expected = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    assert headers["x-acme-signature"] == expected != forged["x-acme-signature"]
+    assert headers["x-acme-id"] == again["x-acme-id"] != forged["x-acme-id"]
+    assert json.loads(body)["type"] == "order.created"
+
+
 async def test_a_stale_timestamp_is_stale_to_the_library_too(receiver, url):
     async with StandardWebhooksSender(url, WHSEC, clock=lambda: datetime.now(UTC) - timedelta(minutes=6)) as sender:
         order = sender.create_order([("A", 1, "1")])
@@ -274,7 +289,9 @@ async def test_a_seeded_run_repeats_itself():
     assert run() == run()
 
 
-@pytest.mark.parametrize(("kind", "secret"), [("shopify", SECRET), ("woo", SECRET), ("standard", WHSEC)])
+@pytest.mark.parametrize(
+    ("kind", "secret"), [("shopify", SECRET), ("woo", SECRET), ("standard", WHSEC), ("generic", SECRET)]
+)
 async def test_the_application_plays_a_shop_by_hand(receiver, url, kind, secret):
     with serving(channels_app()) as base:
         async with httpx.AsyncClient(base_url=base) as http:

@@ -27,7 +27,7 @@ def list_channels(*, limit: Limit = DEFAULT_ROWS, as_json: AsJson = False) -> No
 @app.command("create")
 def create_channel(
     *,
-    provider: Annotated[str, typer.Option(help="shopify, woocommerce or standard_webhooks.")],
+    provider: Annotated[str, typer.Option(help="shopify, woocommerce, standard_webhooks or generic_hmac.")],
     name: Annotated[str, typer.Option(help="How you call the shop.")],
     shop_domain: Annotated[str | None, typer.Option(help="Shopify: my-shop.myshopify.com.")] = None,
     source: Annotated[str | None, typer.Option(help="WooCommerce: the site's address.")] = None,

@@ -101,8 +101,8 @@ class _KeyedLimiter(Limiter):
         super().__init__(buckets)
         self._buckets = buckets
 
-    async def decide(self, key: str) -> Decision:
-        item = self._buckets.wrap_item(key)
+    async def decide(self, key: str, requests: int) -> Decision:
+        item = self._buckets.wrap_item(key, requests)
         bucket = self._buckets.get(item)
         put: Any = bucket.put(item)
         if await put:
@@ -143,7 +143,7 @@ class RateLimits:
         self._limiters: dict[tuple[str, int], _KeyedLimiter] = {}
         self._paused_until_s: float | None = None
 
-    async def hit(self, name: str, *, key: str, per_minute: int, fail_open: bool) -> Decision:
+    async def hit(self, name: str, *, key: str, per_minute: int, fail_open: bool, requests: int = 1) -> Decision:
         """Count one request and decide about it, within 0.25 s.
 
         Args:
@@ -151,21 +151,22 @@ class RateLimits:
             key: Whom it counts: a source address, a channel's id.
             per_minute: How many are let through; may differ from call to call, the next decision follows it.
             fail_open: What to answer while Redis is away: let through, or refuse.
+            requests: How many are counted at once: all are let through, or none.
         """
         now_s = self._monotonic()
         if self._paused_until_s is not None:
             if now_s < self._paused_until_s:
-                return self._undecided(name, fail_open=fail_open)
+                return self.undecided(name, fail_open=fail_open)
             # This call looks whether Redis is back; the others need not wait with it.
             self._paused_until_s = now_s + PAUSE_S
         try:
             async with asyncio.timeout(CAP_S):
-                decision = await self._limiter(name, per_minute).decide(_bounded(key))
+                decision = await self._limiter(name, per_minute).decide(_bounded(key), requests)
         except (RedisError, OSError, TimeoutError) as error:
             if self._paused_until_s is None:
                 _log.warning("rate_limits_away", limit=name, fail_open=fail_open, error=repr(error))
             self._paused_until_s = self._monotonic() + PAUSE_S
-            return self._undecided(name, fail_open=fail_open)
+            return self.undecided(name, fail_open=fail_open)
         if self._paused_until_s is not None:
             self._paused_until_s = None
             _log.info("rate_limits_back", limit=name)
@@ -186,7 +187,8 @@ class RateLimits:
         return limiter
 
     @staticmethod
-    def _undecided(name: str, *, fail_open: bool) -> Decision:
+    def undecided(name: str, *, fail_open: bool) -> Decision:
+        """Return what a limit says when it cannot be counted, and count that."""
         _uncounted.add(1, {"limit": name, "fail_open": fail_open})
         return Decision(allowed=fail_open, retry_after_s=0 if fail_open else math.ceil(PAUSE_S), counted=False)
 

@@ -272,8 +272,19 @@ def run_server(app: ASGIApp, settings: ProcessSettings) -> None:
     Raises:
         SystemExit: The port is taken, or the start failed.
     """
+    server = uvicorn.Server(server_config(app, settings))
+    # uvicorn raises the signal again after its graceful end, for whoever handled it before: we did, and all went well.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+def server_config(app: ASGIApp, settings: ProcessSettings) -> uvicorn.Config:
+    """Return how ``app`` is served; only ``TRUSTED_PROXIES`` are believed when they name another client."""
     proxies = ",".join(str(network) for network in settings.trusted_proxies)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         host=settings.http_host,
         port=settings.http_port,
@@ -293,13 +304,6 @@ def run_server(app: ASGIApp, settings: ProcessSettings) -> None:
         reset_contextvars=True,
         backlog=BACKLOG,
     )
-    server = uvicorn.Server(config)
-    # uvicorn raises the signal again after its graceful end, for whoever handled it before: we did, and all went well.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    server.run()
-    if not server.started:
-        sys.exit(1)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

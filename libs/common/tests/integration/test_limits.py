@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import SecretStr
 from pyrate_limiter import AbstractClock
 from rappit_common.clock import new_id
+from rappit_common.leases import LeasedLimit
 from rappit_common.limits import CAP_S, PAUSE_S, Decision, RateLimits, limit_source
 from rappit_common.web.problems import install_problem_handlers
 from redis.asyncio import Redis
@@ -92,6 +93,34 @@ async def test_concurrent_hits_never_pass_the_limit(limits):
     decisions = await asyncio.gather(*(limits.hit("test", key=key, per_minute=20, fail_open=False) for _ in range(30)))
     assert sum(x.allowed for x in decisions) == 20
     assert all(x.counted for x in decisions)
+
+
+async def test_leases_of_two_processes_together_never_pass_the_limit(servers, limits, clock):
+    key, per_minute = str(new_id()), 3_000
+    second = RateLimits(SecretStr(servers.redis_url), clock=clock)
+    leases = [LeasedLimit(one, "leased", monotonic=time.monotonic) for one in (limits, second)]
+    try:
+        both = (leases[n % 2].hit(key, per_minute=per_minute) for n in range(per_minute + 500))
+        decisions = await asyncio.gather(*both)
+        assert all(x.counted for x in decisions)
+        # What one still held when the other found nothing left is given up: at most a 600th.
+        assert per_minute - 5 <= sum(x.allowed for x in decisions) <= per_minute
+        refused = await leases[0].hit(key, per_minute=per_minute)
+        assert (refused.allowed, refused.retry_after_s) == (False, 1)
+    finally:
+        await second.close()
+
+
+async def test_several_requests_are_counted_together_or_not_at_all(limits):
+    key = str(new_id())
+    decisions = [
+        await limits.hit("test", key=key, per_minute=5, fail_open=False, requests=requests) for requests in (3, 3, 2)
+    ]
+    assert decisions == [
+        Decision(allowed=True),
+        Decision(allowed=False, retry_after_s=12),
+        Decision(allowed=True),
+    ]
 
 
 async def test_long_keys_are_kept_apart_and_short_in_redis(servers, limits):

@@ -87,8 +87,12 @@ class StandardCase:
         return {**body, "data": {**body["data"], "shipping_address": None}}
 
 
+class GenericCase(StandardCase):
+    provider = "generic_hmac"
+
+
 Case = ShopifyCase | WooCase | StandardCase
-CASES: list[Case] = [ShopifyCase(), WooCase(), StandardCase()]
+CASES: list[Case] = [ShopifyCase(), WooCase(), StandardCase(), GenericCase()]
 
 
 def delivery(case: Case, topic: str, body: Any, *, received_after_s: float = 0) -> Delivery:

@@ -11,7 +11,7 @@ from rappit_orders.domain.channels.fields import InvalidDeliveryError
 from rappit_orders.domain.commands import Ignored, ReceiveOrder, RemoveOrder
 from rappit_orders.domain.values import Demand, PaymentState, demand_of
 
-SHOPIFY, WOO, STANDARD = CASES
+SHOPIFY, WOO, STANDARD, _GENERIC = CASES
 
 
 def read(case, topic, body):

@@ -6,14 +6,17 @@ from uuid import UUID
 from fastapi import FastAPI
 from rappit_common.clock import new_id
 from rappit_common.crypto import SecretBox
+from rappit_common.leases import LeasedLimit
 from rappit_common.limits import Decision
 from rappit_common.service import Part, Runtime, StatefulService
 from starlette.types import ASGIApp
 
 from rappit_gateway.domain.channels import KnownChannel
 from rappit_gateway.endpoints import webhook_document
+from rappit_gateway.endpoints.admission import Quotas
 from rappit_gateway.endpoints.channels import router
 from rappit_gateway.endpoints.dependencies import ChannelsApi
+from rappit_gateway.endpoints.outcomes import Outcomes
 from rappit_gateway.endpoints.trace import Tracing
 from rappit_gateway.endpoints.webhooks import WebhookEndpoint, WebhookLimits
 from rappit_gateway.messages import WebhookReceived
@@ -26,6 +29,7 @@ from rappit_gateway.unit import GatewayUnit
 
 SCHEMA = "gateway"
 UNVERIFIED = "webhooks-unverified"
+VERIFIED = "webhooks-verified"
 
 GatewayRuntime = Runtime[GatewaySettings, GatewayUnit]
 
@@ -94,6 +98,7 @@ class _Composition:
             box=SecretBox(settings.encryption_key, settings.encryption_key_previous),
             directory=self.directory,
             public_base_url=settings.public_base_url,
+            usual_quota_per_minute=settings.channel_quota_per_minute,
         )
         app.include_router(router)
         app.include_router(webhook_document.router)
@@ -126,9 +131,15 @@ class _Composition:
                 body_bytes=settings.webhook_body_limit_bytes,
                 memory_bytes=settings.webhook_memory_limit_bytes,
                 read_timeout_s=settings.webhook_read_timeout_s,
-                count_unverified=count_unverified,
-                per_minute=settings.unverified_per_minute,
+                answer_timeout_s=settings.webhook_answer_timeout_s,
+                quotas=Quotas(
+                    count_unverified=count_unverified,
+                    unverified_per_minute=settings.unverified_per_minute,
+                    verified=LeasedLimit(runtime.limits, VERIFIED, monotonic=time.monotonic),
+                    verified_per_minute=settings.channel_quota_per_minute,
+                ),
             ),
+            outcomes=Outcomes(),
             wall_clock=time.time,
             monotonic=time.monotonic,
         )

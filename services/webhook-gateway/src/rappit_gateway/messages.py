@@ -26,7 +26,7 @@ class WebhookReceivedHeaders(BaseModel):
 
     organization_id: UUID
     channel_id: UUID
-    provider: Literal["shopify", "woocommerce", "standard_webhooks"]
+    provider: Literal["shopify", "woocommerce", "standard_webhooks", "generic_hmac"]
     topic: str = Field(
         max_length=MAX_HEADER_CHARACTERS,
         description='For example "orders/create" or "order.updated"; empty when the provider names it in the body.',

@@ -1,11 +1,13 @@
 """The gateway's own tables: channels and their secrets."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from rappit_common.clock import new_id
 from rappit_common.database.base import NAMING, Base, TenantScoped
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, String, Uuid, func, text
+from sqlalchemy import DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Uuid, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 
@@ -37,6 +39,8 @@ class Channel(TenantScoped, GatewayBase):
     provider: Mapped[str] = mapped_column(String(40))
     name: Mapped[str] = mapped_column(String(120))
     source: Mapped[str | None] = mapped_column(String(255))
+    options: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    quota_per_minute: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     deactivated_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     secrets: Mapped[list[ChannelSecret]] = relationship(

@@ -1,16 +1,18 @@
 """HTTP bodies of the channels' API."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from rappit_gateway.domain.channels import Provider
+from rappit_gateway.domain.hmac_options import DEFAULT_SIGNATURE_HEADER, HmacAlgorithm, HmacOptions, SignatureEncoding
 from rappit_gateway.models import Channel
-from rappit_gateway.service.channels import ConnectChannel
+from rappit_gateway.service.channels import ChangeChannel, ConnectChannel, hmac_options
 
 MAX_GIVEN_SECRET_CHARACTERS = 1_000
+MAX_QUOTA_PER_MINUTE = 1_000_000
 DAY_S = 86_400
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
@@ -18,9 +20,57 @@ GivenSecret = Annotated[
     SecretStr | None,
     Field(
         max_length=MAX_GIVEN_SECRET_CHARACTERS,
-        description="What the shop signs with. Left out, one is generated and shown once; Shopify chooses its own.",
+        description=(
+            "What the shop signs with. Left out, one is generated and shown once; Shopify chooses its own. Standard"
+            " Webhooks: `whsec_…`, or the sender's ed25519 public key, `whpk_…`."
+        ),
     ),
 ]
+Quota = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=MAX_QUOTA_PER_MINUTE,
+        description="Verified webhooks a minute; beyond it they are answered with 429. Null for the usual number.",
+    ),
+]
+HeaderName = Annotated[str | None, Field(max_length=255)]
+
+
+class HmacOptionsBody(BaseModel):
+    """How a generic channel signs. What is left out is as usual, or stays as it is when a channel is changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    signature_header: str = Field(default=DEFAULT_SIGNATURE_HEADER, max_length=255)
+    algorithm: HmacAlgorithm = Field(
+        default=HmacAlgorithm.SHA256,
+        description="Under the HMAC. `sha1` is weak: take it only where the platform offers nothing else.",
+    )
+    encoding: SignatureEncoding = Field(
+        default=SignatureEncoding.HEX, description="Of the signature. `hex` may be in either case."
+    )
+    prefix: str = Field(default="", max_length=255, description="What stands before the signature: `sha256=`.")
+    id_header: HeaderName = Field(
+        default=None,
+        description="Holds an id that each delivery has of its own and keeps when it is repeated: deliveries with"
+        " the same id are one. Without it, deliveries with the same body are one.",
+    )
+    topic_header: HeaderName = Field(default=None, description="Holds the topic, to find deliveries by.")
+    timestamp_header: HeaderName = Field(
+        default=None,
+        description="Holds the second of the epoch when it was signed. With it `{timestamp}.{body}` is what is signed,"
+        " and a webhook more than five minutes away is refused.",
+    )
+
+    @classmethod
+    def of(cls, options: HmacOptions) -> "HmacOptionsBody":
+        """Return options as the API shows them."""
+        return cls.model_validate(options, from_attributes=True)
+
+    def given(self) -> dict[str, Any]:
+        """Return what was said, without what was left out."""
+        return self.model_dump(exclude_unset=True)
 
 
 class ChannelCreate(BaseModel):
@@ -35,6 +85,8 @@ class ChannelCreate(BaseModel):
     source: str | None = Field(
         default=None, max_length=255, description="WooCommerce: the site's address, to accept webhooks of no other."
     )
+    hmac: HmacOptionsBody | None = Field(default=None, description="Generic HMAC: how it signs.")
+    quota_per_minute: Quota = None
 
     def to_command(self) -> ConnectChannel:
         """Return what the use case takes."""
@@ -44,6 +96,27 @@ class ChannelCreate(BaseModel):
             secret=self.secret.get_secret_value() if self.secret else None,
             shop_domain=self.shop_domain,
             source=self.source,
+            hmac=None if self.hmac is None else self.hmac.given(),
+            quota_per_minute=self.quota_per_minute,
+        )
+
+
+class ChannelChange(BaseModel):
+    """What shall differ; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    hmac: HmacOptionsBody | None = Field(default=None, description="Generic HMAC: the options that change.")
+    quota_per_minute: Quota = None
+
+    def to_command(self) -> ChangeChannel:
+        """Return what the use case takes."""
+        return ChangeChannel(
+            name=self.name,
+            hmac=None if self.hmac is None else self.hmac.given(),
+            changes_quota="quota_per_minute" in self.model_fields_set,
+            quota_per_minute=self.quota_per_minute,
         )
 
 
@@ -74,6 +147,8 @@ class ChannelRead(BaseModel):
     name: str
     shop_domain: str | None
     source: str | None
+    hmac: HmacOptionsBody | None = Field(description="How a generic channel signs.")
+    quota_per_minute: int = Field(description="Verified webhooks a minute.")
     webhook_url: str
     status: str = Field(description="`active` or `deactivated`.")
     created_at: datetime
@@ -87,7 +162,7 @@ class ChannelCreated(ChannelRead):
     secret: str | None = Field(default=None, description="Shown this once, and only when it was generated here.")
 
 
-def describe(channel: Channel, public_base_url: str) -> ChannelRead:
+def describe(channel: Channel, *, public_base_url: str, usual_quota_per_minute: int) -> ChannelRead:
     """Return a channel as its owner sees it."""
     provider = Provider(channel.provider)
     return ChannelRead(
@@ -96,6 +171,8 @@ def describe(channel: Channel, public_base_url: str) -> ChannelRead:
         name=channel.name,
         shop_domain=channel.source if provider is Provider.SHOPIFY else None,
         source=channel.source if provider is Provider.WOOCOMMERCE else None,
+        hmac=HmacOptionsBody.of(hmac_options(channel.options)) if provider is Provider.GENERIC_HMAC else None,
+        quota_per_minute=channel.quota_per_minute or usual_quota_per_minute,
         webhook_url=f"{public_base_url}/webhooks/{channel.id}",
         status="active" if channel.deactivated_at is None else "deactivated",
         created_at=channel.created_at,

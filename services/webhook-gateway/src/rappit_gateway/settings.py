@@ -15,7 +15,8 @@ def _address(value: str) -> str:
 class GatewaySettings(StatefulSettings):
     """What a gateway process is told by its environment, besides what every service is told.
 
-    The times add up to less than Shopify's 5 s: a lookup, a publish and an insert may each take all of theirs.
+    Each time bounds one step; ``webhook_answer_timeout_s`` bounds all of them together, and stays well below Shopify's
+    5 s, in which the way through the network must fit too.
     """
 
     public_base_url: Annotated[str, AfterValidator(_address)]
@@ -23,6 +24,7 @@ class GatewaySettings(StatefulSettings):
     encryption_key_previous: EncryptionKey | None = None
     webhook_body_limit_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=100 * 1024 * 1024)
     webhook_memory_limit_bytes: int = Field(default=128 * 1024 * 1024, ge=1024 * 1024)
+    webhook_answer_timeout_s: float = Field(default=4, gt=0, le=30)
     webhook_read_timeout_s: float = Field(default=10, gt=0, le=60)
     accept_publish_timeout_s: float = Field(default=1, gt=0, le=3)
     spool_timeout_s: float = Field(default=2, gt=0, le=3)
@@ -32,3 +34,4 @@ class GatewaySettings(StatefulSettings):
     channel_cache_entries: int = Field(default=10_000, ge=1, le=1_000_000)
     channel_cache_ttl_s: float = Field(default=30, gt=0, le=300)
     unverified_per_minute: int = Field(default=60, ge=1, le=100_000)
+    channel_quota_per_minute: int = Field(default=6_000, ge=1, le=1_000_000)

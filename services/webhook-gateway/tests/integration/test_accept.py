@@ -19,6 +19,8 @@ from gateway_testkit import (
     shopify_headers,
 )
 from rappit_common.clock import new_id
+from rappit_common.testing.waiting import eventually
+from rappit_gateway.endpoints.admission import SUSPECT_BODY_BYTES
 from rappit_gateway.messages import RAW_CONTENT_TYPE, WEBHOOK_RECEIVED, WebhookReceivedHeaders
 from standardwebhooks.webhooks import Webhook
 
@@ -167,12 +169,91 @@ async def test_unverified_traffic_is_limited_by_source_and_verified_is_not(sandb
             assert answer.status_code == 401
 
 
+async def test_a_source_over_its_limit_makes_us_read_no_large_body_and_shares_its_address_with_honest_shops(
+    sandbox, received
+):
+    async with running_gateway(await gateway_settings(sandbox, unverified_per_minute=1)) as gateway:
+        channel = await gateway.connect()
+        large = b"x" * (SUSPECT_BODY_BYTES + 1)
+        read = []
+
+        async def told(announced):
+            for start in range(0, len(announced), 65_536):
+                read.append(start)
+                yield announced[start : start + 65_536]
+
+        async def send(body, headers, **announced):
+            read.clear()
+            return await gateway.http.post(
+                f"/webhooks/{channel['id']}", content=told(body), headers={**headers, **announced}
+            )
+
+        forged = shopify_headers("another-secret-0123456789", large)
+        length = {"content-length": str(len(large))}
+        assert (await send(large, forged, **length)).status_code == 401
+        assert (await send(large, shopify_headers(SHOPIFY_SECRET, large), **length)).status_code == 200
+        assert (await send(b"{}", forged)).status_code == 429
+        # Only now is it known to be over.
+        refused = await send(large, forged, **length)
+        assert (refused.status_code, refused.headers["connection"]) == (429, "close")
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert read == []
+        assert (await send(large, forged)).status_code == 429
+        assert len(read) == 5
+        honest = order_body(note="x" * 100_000)
+        assert (await send(honest, shopify_headers(SHOPIFY_SECRET, honest))).status_code == 200
+
+
+async def test_what_needs_no_body_to_be_refused_is_refused_without_reading_one(gateway):
+    channel = await gateway.connect()
+
+    async def never_asked_for():
+        raise AssertionError("the body was read")
+        yield b""
+
+    for path in (f"/webhooks/{channel['id']}", f"/webhooks/{new_id()}"):
+        answer = await gateway.http.post(path, content=never_asked_for(), headers={"content-length": "9000000"})
+        assert answer.status_code in {401, 404}
+        assert answer.headers["connection"] == "close"
+
+
+async def test_verified_traffic_is_limited_by_the_channels_own_quota(sandbox, received):
+    settings = await gateway_settings(sandbox, channel_quota_per_minute=4)
+    async with running_gateway(settings) as gateway, running_gateway(settings, role="api") as other:
+        organization_id = new_id()
+        channel, neighbour = [await gateway.connect(new) for new in (organization_id, new_id())]
+        assert channel["quota_per_minute"] == 4
+        processes = (gateway, other, gateway, other, gateway, other)
+        answers = [await process.deliver(channel, order_body()) for process in processes]
+        assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
+        assert answers[-1].json()["code"] == "quota_exceeded"
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 15
+        assert (await gateway.deliver(neighbour, order_body())).status_code == 200
+        path, owner = f"/channels/{channel['id']}", gateway.owner(organization_id)
+        changed = await gateway.http.patch(path, json={"quota_per_minute": 1_000}, headers=owner)
+        assert changed.json()["quota_per_minute"] == 1_000
+
+        # What was used up comes back at the new pace: one every 60 ms.
+        async def accepted():
+            return (await gateway.deliver(channel, order_body())).status_code == 200
+
+        await eventually(accepted, within_s=5)
+        # Forgeries do not spend it.
+        forged = shopify_headers("another-secret-0123456789", b"{}")
+        small = await gateway.connect(new_id(), quota_per_minute=1)
+        assert (await gateway.deliver(small, b"{}", forged)).status_code == 401
+        assert (await gateway.deliver(small, b"{}")).status_code == 200
+        assert (await gateway.deliver(small, b"{}")).status_code == 429
+
+
 async def test_limit_is_open_while_redis_is_away(sandbox):
     settings = await gateway_settings(sandbox, unverified_per_minute=1, redis_url="redis://127.0.0.1:1/0")
     async with running_gateway(settings) as gateway:
         channel = await gateway.connect()
         forged = shopify_headers("another-secret-0123456789", b"{}")
         assert [(await gateway.deliver(channel, b"{}", forged)).status_code for _ in range(3)] == [401] * 3
+        small = await gateway.connect(quota_per_minute=1)
+        assert [(await gateway.deliver(small, order_body())).status_code for _ in range(3)] == [200] * 3
 
 
 async def test_secret_key_of_another_process_is_a_clear_503(sandbox, gateway):

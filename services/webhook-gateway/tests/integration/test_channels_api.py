@@ -1,9 +1,13 @@
 """A merchant connects shops, rotates their secrets and disconnects them, and sees no other merchant's."""
 
+import base64
+import hmac
 import json
+import time
 
 import asyncpg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway_testkit import SHOPIFY_SECRET, gateway_settings, order_body, running_gateway, shopify_headers
 from rappit_common.clock import new_id
 from rappit_common.testing.waiting import eventually
@@ -20,6 +24,7 @@ async def test_channels_of_another_organization_do_not_exist(gateway, received):
     for method, path, body in (
         ("GET", f"/channels/{channel['id']}", None),
         ("DELETE", f"/channels/{channel['id']}", None),
+        ("PATCH", f"/channels/{channel['id']}", {"name": "Mine"}),
         ("POST", f"/channels/{channel['id']}/secrets", {"secret": NEW_SECRET}),
     ):
         answer = await gateway.http.request(method, path, json=body, headers=gateway.owner(theirs))
@@ -82,6 +87,12 @@ async def test_second_channel_of_a_shop_is_refused_until_the_first_is_disconnect
         ({"provider": "shopify", "secret": SHOPIFY_SECRET, "shop_domain": "a.example.com"}, "invalid_source"),
         ({"provider": "woocommerce", "secret": "short"}, "weak_secret"),
         ({"provider": "standard_webhooks", "secret": SHOPIFY_SECRET}, "malformed_secret"),
+        ({"provider": "standard_webhooks", "secret": "whpk_" + "A" * 43}, "weak_secret"),
+        ({"provider": "generic_hmac", "secret": "short"}, "weak_secret"),
+        ({"provider": "generic_hmac", "hmac": {"signature_header": "Host"}}, "invalid_hmac_options"),
+        ({"provider": "generic_hmac", "hmac": {"algorithm": "md5"}}, "validation_error"),
+        ({"provider": "woocommerce", "hmac": {}}, "invalid_hmac_options"),
+        ({"provider": "woocommerce", "quota_per_minute": 0}, "validation_error"),
         ({"provider": "ebay"}, "validation_error"),
         ({"provider": "woocommerce", "nonsense": 1}, "validation_error"),
     ],
@@ -130,6 +141,94 @@ async def test_rotation_leaves_no_gap_in_any_process(gateway, sandbox, received)
         at_once = {"secret": SHOPIFY_SECRET + "x", "previous_valid_for_s": 0}
         assert (await gateway.http.post(path, json=at_once, headers=gateway.owner(organization_id))).status_code == 201
         assert (await gateway.deliver(channel, body, new)).status_code == 401
+
+
+ACME = {
+    "signature_header": "X-Acme-Signature",
+    "algorithm": "sha512",
+    "encoding": "base64",
+    "prefix": "v1=",
+    "id_header": "X-Acme-Id",
+    "topic_header": None,
+    "timestamp_header": None,
+}
+
+
+def acme_headers(secret, body, **others):
+    signature = base64.b64encode(hmac.digest(secret.encode(), body, "sha512")).decode()
+    return {"x-acme-signature": f"v1={signature}", "x-acme-id": "d-1", **others}
+
+
+async def test_generic_channel_signs_as_it_says_and_says_it_anew(gateway, sandbox, received):
+    organization_id = new_id()
+    owner = gateway.owner(organization_id)
+    usual = await gateway.connect(organization_id, provider="generic_hmac", secret=None, shop_domain=None)
+    assert usual["hmac"]["signature_header"] == "X-Signature"
+    assert (usual["hmac"]["algorithm"], usual["hmac"]["encoding"]) == ("sha256", "hex")
+    channel = await gateway.connect(
+        organization_id, provider="generic_hmac", secret=None, shop_domain=None, hmac={**ACME, "prefix": ""}
+    )
+    path, body = f"/channels/{channel['id']}", order_body()
+    headers = acme_headers(channel["secret"], body)
+    async with running_gateway(await gateway_settings(sandbox), role="api") as other:
+        for process in (gateway, other):
+            assert (await process.deliver(channel, body, headers)).status_code == 401
+        changed = await gateway.http.patch(path, json={"hmac": {"prefix": "v1="}, "name": "Acme"}, headers=owner)
+        assert changed.status_code == 200, changed.text
+        assert (changed.json()["hmac"], changed.json()["name"]) == (ACME, "Acme")
+        answer = await gateway.deliver(channel, body, headers)
+        assert answer.status_code == 200, answer.text
+        message = await received.having(answer.json()["id"])
+        assert message.headers["rappit-provider"] == "generic_hmac"
+        assert message.headers["rappit-dedupe-key"] == "generic:id:d-1"
+
+        # Asks anew when a signature does not fit, once what it knows is a second old.
+        async def fits():
+            return (await other.deliver(channel, body, headers)).status_code == 200
+
+        await eventually(fits, within_s=5)
+    assert (await gateway.http.get(path, headers=owner)).json()["hmac"] == ACME
+
+
+async def test_changes_keep_what_they_do_not_name(gateway):
+    organization_id = new_id()
+    owner = gateway.owner(organization_id)
+    channel = await gateway.connect(organization_id, quota_per_minute=77)
+    path = f"/channels/{channel['id']}"
+    named = (await gateway.http.patch(path, json={"name": " Other "}, headers=owner)).json()
+    assert (named["name"], named["quota_per_minute"], named["hmac"]) == ("Other", 77, None)
+    usual = (await gateway.http.patch(path, json={"quota_per_minute": None}, headers=owner)).json()
+    assert (usual["name"], usual["quota_per_minute"]) == ("Other", 6_000)
+    for change, code in (({"hmac": {"prefix": "x"}}, "invalid_hmac_options"), ({"provider": "x"}, "validation_error")):
+        refused = await gateway.http.patch(path, json=change, headers=owner)
+        assert (refused.status_code, refused.json()["code"]) == (422, code)
+    viewer = gateway.owner(organization_id, Role.VIEWER)
+    assert (await gateway.http.patch(path, json={"name": "X"}, headers=viewer)).status_code == 403
+    await gateway.http.delete(path, headers=owner)
+    gone = await gateway.http.patch(path, json={"name": "X"}, headers=owner)
+    assert (gone.status_code, gone.json()["code"]) == (409, "channel_deactivated")
+
+
+async def test_standard_channel_goes_over_from_a_secret_to_a_public_key_without_a_gap(gateway, received):
+    organization_id = new_id()
+    channel = await gateway.connect(organization_id, provider="standard_webhooks", secret=None, shop_domain=None)
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = "whpk_" + base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    body, now_s = order_body(), int(time.time())
+    signed = f"m-1.{now_s}.".encode() + body
+    key = base64.b64decode(channel["secret"].removeprefix("whsec_"))
+    old = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    new = "v1a," + base64.b64encode(private.sign(signed)).decode()
+
+    async def status(token):
+        headers = {"webhook-id": "m-1", "webhook-timestamp": str(now_s), "webhook-signature": token}
+        return (await gateway.deliver(channel, body, headers)).status_code
+
+    assert (await status(old), await status(new)) == (200, 401)
+    path = f"/channels/{channel['id']}/secrets"
+    rotated = await gateway.http.post(path, json={"secret": public}, headers=gateway.owner(organization_id))
+    assert (rotated.status_code, rotated.json()["secret"]) == (201, None)
+    assert (await status(old), await status(new), await status("v1a,nonsense")) == (200, 200, 401)
 
 
 async def test_rotations_are_bounded(gateway):

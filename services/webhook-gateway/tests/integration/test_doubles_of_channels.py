@@ -4,7 +4,7 @@ import httpx
 import pytest
 from gateway_testkit import SHOP, SHOPIFY_SECRET
 from rappit_doubles.channels.shopify import ShopifyShop
-from rappit_doubles.channels.standard import StandardWebhooksSender
+from rappit_doubles.channels.standard import GenericHmacSender, StandardWebhooksSender
 from rappit_doubles.channels.woo import WooStore
 
 pytestmark = pytest.mark.server
@@ -19,12 +19,14 @@ async def test_each_double_is_accepted(gateway, received, client):
     shopify = await gateway.connect()
     woo = await gateway.connect(provider="woocommerce", secret=None, shop_domain=None)
     standard = await gateway.connect(provider="standard_webhooks", secret=None, shop_domain=None)
+    generic = await gateway.connect(provider="generic_hmac", secret=None, shop_domain=None)
     shops = [
         ShopifyShop(shopify["webhook_url"], SHOPIFY_SECRET, SHOP, client=client),
         WooStore(woo["webhook_url"], woo["secret"], client=client),
         StandardWebhooksSender(standard["webhook_url"], standard["secret"], client=client),
+        GenericHmacSender(generic["webhook_url"], generic["secret"], client=client),
     ]
-    for shop, channel in zip(shops, (shopify, woo, standard), strict=True):
+    for shop, channel in zip(shops, (shopify, woo, standard, generic), strict=True):
         answers = await shop.create_order([("SKU-1", 2, "9.90")]).deliver(times=2)
         keys = set()
         for answer in answers:

@@ -1,12 +1,11 @@
 """A 2xx is a promise: with the broker away it is kept by the spool, with both away it is not given."""
 
 import os
-import urllib.parse
 
 import asyncpg
 import pytest
 import pytest_asyncio
-from gateway_testkit import Link, bound_queue, gateway_settings, order_body, running_gateway
+from gateway_testkit import bound_queue, gateway_settings, linked, order_body, running_gateway
 from rappit_common.testing.servers import Sandbox
 from rappit_common.testing.waiting import eventually
 from sqlalchemy.engine import make_url
@@ -21,14 +20,6 @@ async def sandbox(servers):
     await made.create()
     yield made
     await made.drop()
-
-
-async def linked(url: str) -> tuple[Link, str]:
-    parts = urllib.parse.urlsplit(url)
-    link = Link(parts.hostname or "", parts.port or 0)
-    await link.mend()
-    credentials = parts.netloc.rpartition("@")[0]
-    return link, urllib.parse.urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{link.port}"))
 
 
 async def outbox_rows(sandbox):

@@ -5,9 +5,11 @@ import asyncio
 import asyncpg
 import pytest
 import pytest_asyncio
-from gateway_testkit import gateway_settings
+from gateway_testkit import gateway_settings, linked
+from pydantic import SecretStr
 from rappit_common.clock import new_id
 from rappit_common.testing.servers import Sandbox
+from rappit_common.testing.waiting import eventually
 from rappit_gateway.repository.spool import Spool, SpoolAwayError
 
 pytestmark = pytest.mark.server
@@ -111,3 +113,29 @@ async def test_lock_that_does_not_go_away_is_an_answer_in_time(sandbox):
     finally:
         await blocker.close()
         await spool.stop()
+
+
+async def test_what_waits_while_the_server_hangs_is_forgotten_and_writing_goes_on_when_it_hears_again(sandbox):
+    await gateway_settings(sandbox)
+    link, url = await linked(sandbox.urls("gateway").runtime_url)
+    spool = Spool(SecretStr(url), schema="gateway", connections=1, timeout_s=1)
+    await spool.start()
+    try:
+        await put(spool, new_id())
+        link.go_deaf()
+        failed = await asyncio.gather(*(put(spool, new_id(), within_s=0.2) for _ in range(200)), return_exceptions=True)
+        assert {type(error) for error in failed} == {SpoolAwayError}
+        assert not spool._waiting
+        link.hear_again()
+
+        async def written():
+            try:
+                await put(spool, new_id())
+            except SpoolAwayError:
+                return False
+            return True
+
+        await eventually(written, within_s=10)
+    finally:
+        await spool.stop()
+        await link.cut()

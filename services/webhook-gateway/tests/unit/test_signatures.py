@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from rappit_common.clock import new_id
-from rappit_gateway.domain.channels import KnownChannel, Provider, SigningKey, signing_key
+from rappit_gateway.domain.channels import KnownChannel, Provider, signing_key
 from rappit_gateway.domain.signatures import (
     BadSignatureError,
     ExpiredTimestampError,
@@ -26,12 +26,7 @@ BODY = b'{"id":727,"total":"29.35"}'
 
 
 def channel(provider, *secrets, source=None):
-    keys = tuple(
-        SigningKey(signing_key(provider, s), None)
-        if isinstance(s, str)
-        else SigningKey(signing_key(provider, s[0]), s[1])
-        for s in secrets
-    )
+    keys = tuple(signing_key(provider, *((s,) if isinstance(s, str) else s)) for s in secrets)
     return KnownChannel(new_id(), new_id(), provider, source, keys)
 
 
@@ -141,7 +136,7 @@ def test_woo_source_is_bound_when_given():
         verify(bound, woo(x_wc_webhook_source=b"https://other.example.com/"), BODY, NOW_S)
 
 
-FORM = {b"content-type": b"application/x-www-form-urlencoded; charset=UTF-8"}
+FORM = {b"content-type": b"application/x-www-form-urlencoded; charset=UTF-8", b"content-length": b"13"}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +145,10 @@ FORM = {b"content-type": b"application/x-www-form-urlencoded; charset=UTF-8"}
         (WOO, FORM, b"webhook_id=12", True),
         (WOO, FORM, b"webhook_id=12&x=1", False),
         (WOO, FORM, b"webhook_id=", False),
-        (WOO, {b"content-type": b"application/json"}, b"webhook_id=12", False),
+        (WOO, {**FORM, b"content-type": b"application/json"}, b"webhook_id=12", False),
+        (WOO, {**FORM, b"content-length": b"32"}, b"webhook_id=12", False),
+        (WOO, {**FORM, b"content-length": b"9" * 5_000}, b"webhook_id=12", False),
+        (WOO, {b"content-type": FORM[b"content-type"]}, b"webhook_id=12", False),
         (WOO, {**FORM, b"x-wc-webhook-signature": b"x"}, b"webhook_id=12", False),
         (SHOPIFY, FORM, b"webhook_id=12", False),
     ],
@@ -205,7 +203,7 @@ def test_timestamp_more_than_five_minutes_away_is_expired(away_s):
 
 @pytest.mark.parametrize("timestamp", [b"now", b"-1614265330", b"1614265330.5", b"9" * 40])
 def test_signed_timestamp_that_is_no_time_is_refused_not_a_crash(timestamp):
-    key = signing_key(Provider.STANDARD_WEBHOOKS, VECTOR_SECRET)
+    key = signing_key(Provider.STANDARD_WEBHOOKS, VECTOR_SECRET).key
     digest = hmac.digest(key, b"msg_1." + timestamp + b"." + BODY, "sha256")
     headers = {
         b"webhook-id": b"msg_1",

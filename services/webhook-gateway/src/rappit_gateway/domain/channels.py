@@ -11,12 +11,21 @@ from uuid import UUID
 
 from rappit_common.errors import InvalidError
 
+from rappit_gateway.domain.hmac_options import HmacOptions
+
 MIN_SECRET_CHARACTERS = 16
 MAX_SECRET_CHARACTERS = 255
 MIN_DISTINCT_CHARACTERS = 6
 STANDARD_PREFIX = "whsec_"
+STANDARD_PUBLIC_PREFIX = "whpk_"
 STANDARD_KEY_BYTES = (24, 64)  # the Standard Webhooks specification's bounds
+PUBLIC_KEY_BYTES = 32
 GENERATED_BYTES = 32
+
+_FIELD = 2**255 - 19
+_ORDER_8_Y = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
+# The points of Ed25519's curve whose order divides 8. Under such a "public key" anybody can sign anything.
+_SMALL_ORDER_Y = frozenset({0, 1, _FIELD - 1, _ORDER_8_Y, _FIELD - _ORDER_8_Y})
 
 _SHOP_DOMAIN = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\.myshopify\.com")
 
@@ -27,6 +36,7 @@ class Provider(StrEnum):
     SHOPIFY = "shopify"
     WOOCOMMERCE = "woocommerce"
     STANDARD_WEBHOOKS = "standard_webhooks"
+    GENERIC_HMAC = "generic_hmac"
 
 
 class WeakSecretError(InvalidError):
@@ -58,12 +68,14 @@ class SigningKey:
     """One key that a channel's signatures may be made with.
 
     Attributes:
-        key: For HMAC-SHA256.
+        key: For HMAC, or the 32 bytes of an ed25519 public key.
         expires_at_s: Seconds of the epoch after which it no longer counts; None for never.
+        is_public: Whether it is a public key.
     """
 
     key: bytes
     expires_at_s: float | None = None
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,8 @@ class KnownChannel:
         source: The only shop domain or site address it may send from; None when it is not bound.
         keys: What its signatures may be made with.
         is_active: False once it was disconnected.
+        hmac: How a generic channel signs; None for every other.
+        quota_per_minute: Its own limit of verified webhooks; None for the usual one.
     """
 
     channel_id: UUID
@@ -85,6 +99,12 @@ class KnownChannel:
     source: str | None
     keys: tuple[SigningKey, ...]
     is_active: bool = True
+    hmac: HmacOptions | None = None
+    quota_per_minute: int | None = None
+
+    def verifies_like(self, other: "KnownChannel") -> bool:
+        """Tell whether a signature that does not hold under one cannot hold under the other either."""
+        return self.keys == other.keys and self.hmac == other.hmac
 
 
 def generate_secret(provider: Provider) -> str:
@@ -105,15 +125,21 @@ def generate_secret(provider: Provider) -> str:
     return base64.urlsafe_b64encode(key).decode().rstrip("=")
 
 
-def signing_key(provider: Provider, secret: str) -> bytes:
+def signing_key(provider: Provider, secret: str, expires_at_s: float | None = None) -> SigningKey:
     """Return the key that ``secret`` stands for.
 
     Raises:
         MalformedSecretError: Not in the provider's form.
         WeakSecretError: It could be guessed.
     """
-    if provider is Provider.STANDARD_WEBHOOKS:
-        return _standard_key(secret)
+    if provider is not Provider.STANDARD_WEBHOOKS:
+        return SigningKey(_text_key(secret), expires_at_s)
+    if secret.startswith(STANDARD_PUBLIC_PREFIX):
+        return SigningKey(_standard_public_key(secret), expires_at_s, is_public=True)
+    return SigningKey(_standard_key(secret), expires_at_s)
+
+
+def _text_key(secret: str) -> bytes:
     if not secret.isascii() or not secret.isprintable() or secret != secret.strip() or " " in secret:
         raise MalformedSecretError(
             "The secret holds blanks or unprintable characters: copy it again, without what surrounds it.",
@@ -132,22 +158,39 @@ def signing_key(provider: Provider, secret: str) -> bytes:
 
 def _standard_key(secret: str) -> bytes:
     low, high = STANDARD_KEY_BYTES
-    advice = f"{STANDARD_PREFIX} followed by {low} to {high} random bytes in base64"
+    advice = (
+        f"{STANDARD_PREFIX} followed by {low} to {high} random bytes in base64, or {STANDARD_PUBLIC_PREFIX} followed by"
+        " an ed25519 public key in base64"
+    )
     if not secret.startswith(STANDARD_PREFIX):
         raise MalformedSecretError(f"A Standard Webhooks secret is {advice}.", field="secret")
-    encoded = secret.removeprefix(STANDARD_PREFIX)
-    try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedSecretError(
-            f"The secret is not in base64: a Standard Webhooks secret is {advice}.", field="secret"
-        ) from None
+    key = _decoded(secret.removeprefix(STANDARD_PREFIX), advice)
     if not low <= len(key) <= high:
         kind = WeakSecretError if len(key) < low else MalformedSecretError
         raise kind(f"The secret has {len(key)} bytes: a Standard Webhooks secret is {advice}.", field="secret")
     if len(set(key)) < MIN_DISTINCT_CHARACTERS:
         raise WeakSecretError("The secret's bytes are hardly random: let it be generated.", field="secret")
     return key
+
+
+def _standard_public_key(secret: str) -> bytes:
+    advice = f"{STANDARD_PUBLIC_PREFIX} followed by {PUBLIC_KEY_BYTES} bytes in base64"
+    key = _decoded(secret.removeprefix(STANDARD_PUBLIC_PREFIX), advice)
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise MalformedSecretError(f"The key has {len(key)} bytes: a public key is {advice}.", field="secret")
+    # The highest bit is the sign of x, and an encoding may name a y beyond the field.
+    if (int.from_bytes(key, "little") & (2**255 - 1)) % _FIELD in _SMALL_ORDER_Y:
+        raise WeakSecretError("Anybody could sign for this public key: copy the sender's own.", field="secret")
+    return key
+
+
+def _decoded(encoded: str, advice: str) -> bytes:
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedSecretError(
+            f"The secret is not in base64: a Standard Webhooks secret is {advice}.", field="secret"
+        ) from None
 
 
 def shop_domain(given: str | None) -> str:

@@ -22,8 +22,10 @@ from rappit_gateway.domain.channels import (
     SecretRequiredError,
     WeakSecretError,
 )
+from rappit_gateway.domain.hmac_options import InvalidHmacOptionsError
 from rappit_gateway.endpoints.dependencies import Api, Now, ReadingUnit, WritingUnit
-from rappit_gateway.schemas import ChannelCreate, ChannelCreated, ChannelRead, SecretCreate, describe
+from rappit_gateway.models import Channel
+from rappit_gateway.schemas import ChannelChange, ChannelCreate, ChannelCreated, ChannelRead, SecretCreate, describe
 from rappit_gateway.service import channels as service
 
 _SECRET_ERRORS = (MalformedSecretError, SecretRequiredError, WeakSecretError)
@@ -31,12 +33,20 @@ _SECRET_ERRORS = (MalformedSecretError, SecretRequiredError, WeakSecretError)
 router = APIRouter(prefix="/channels", tags=["channels"], responses=errors(InvalidTokenError, MissingRoleError))
 
 
+def _shown(channel: Channel, api: Api) -> ChannelRead:
+    return describe(channel, public_base_url=api.public_base_url, usual_quota_per_minute=api.usual_quota_per_minute)
+
+
 def _shown_once(connected: service.ConnectedChannel, api: Api) -> ChannelCreated:
-    read = describe(connected.channel, api.public_base_url)
+    read = _shown(connected.channel, api)
     return ChannelCreated(**read.model_dump(), secret=connected.generated_secret)
 
 
-@router.post("", status_code=201, responses=errors(service.ChannelExistsError, InvalidSourceError, *_SECRET_ERRORS))
+@router.post(
+    "",
+    status_code=201,
+    responses=errors(service.ChannelExistsError, InvalidSourceError, InvalidHmacOptionsError, *_SECRET_ERRORS),
+)
 async def connect_channel(body: ChannelCreate, unit: WritingUnit, api: Api, now: Now) -> ChannelCreated:
     """Connect a shop: give it the `webhook_url` of the answer, and the secret when one was generated."""
     return _shown_once(await service.connect_channel(unit, body.to_command(), box=api.box, now=now), api)
@@ -50,13 +60,25 @@ async def list_channels(
     before = decode_id_cursor(cursor) if cursor else None
     found = await service.list_channels(unit, rows=limit + 1, before=before)
     following = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
-    return Page(items=[describe(channel, api.public_base_url) for channel in found[:limit]], next_cursor=following)
+    return Page(items=[_shown(channel, api) for channel in found[:limit]], next_cursor=following)
 
 
 @router.get("/{channel_id}", responses=errors(service.ChannelNotFoundError))
 async def show_channel(channel_id: UUID, unit: ReadingUnit, api: Api) -> ChannelRead:
     """Show one channel."""
-    return describe(await service.show_channel(unit, channel_id), api.public_base_url)
+    return _shown(await service.show_channel(unit, channel_id), api)
+
+
+@router.patch(
+    "/{channel_id}",
+    responses=errors(service.ChannelNotFoundError, service.ChannelDeactivatedError, InvalidHmacOptionsError),
+)
+async def change_channel(channel_id: UUID, body: ChannelChange, unit: WritingUnit, api: Api) -> ChannelRead:
+    """Change a channel's name, its quota, or how a generic one signs; what is left out stays.
+
+    Other processes of the gateway follow within half a minute, and at once when a signature does not fit.
+    """
+    return _shown(await service.change_channel(unit, channel_id, body.to_command()), api)
 
 
 @router.delete("/{channel_id}", status_code=204, responses=errors(service.ChannelNotFoundError))

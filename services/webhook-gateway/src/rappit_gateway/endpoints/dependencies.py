@@ -25,12 +25,14 @@ class ChannelsApi:
         box: Encrypts secrets.
         directory: Told of every change at once.
         public_base_url: Where channels reach us, without a slash at its end.
+        usual_quota_per_minute: Verified webhooks of a channel that has no quota of its own.
     """
 
     units: UnitsOfWork[GatewayUnit]
     box: SecretBox
     directory: ChannelDirectory
     public_base_url: str
+    usual_quota_per_minute: int
 
 
 def channels_api(request: Request) -> ChannelsApi:

@@ -14,6 +14,7 @@ from rappit_gateway.domain.signatures import (
     MissingSignatureError,
     WrongSourceError,
 )
+from rappit_gateway.endpoints.admission import QuotaExceededError
 from rappit_gateway.endpoints.webhooks import (
     BusyError,
     ChannelsAwayError,
@@ -37,9 +38,13 @@ class WebhookAccepted(BaseModel):
 _SIGNATURES = {
     "X-Shopify-Hmac-Sha256": "Shopify: base64 of HMAC-SHA256 over the body",
     "X-WC-Webhook-Signature": "WooCommerce: base64 of HMAC-SHA256 over the body",
-    "webhook-signature": "Standard Webhooks: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`",
+    "webhook-signature": (
+        "Standard Webhooks: of `id.timestamp.body`, `v1,` and base64 of HMAC-SHA256, or `v1a,` and base64 of ed25519;"
+        " several are separated by blanks"
+    ),
     "webhook-id": "Standard Webhooks: signed with the body",
     "webhook-timestamp": "Standard Webhooks: seconds of the epoch, at most five minutes from now",
+    "X-Signature": "Generic HMAC: as the channel's `hmac` options say, which may name another header",
 }
 # Written by hand: parameters of a function would promise the 422 of a validation that does not take place.
 _REQUEST: dict[str, Any] = {
@@ -67,6 +72,7 @@ _REQUEST: dict[str, Any] = {
         SlowBodyError,
         MethodError,
         TooManyRequestsError,
+        QuotaExceededError,
         BusyError,
         ChannelsAwayError,
         NotAcceptedError,

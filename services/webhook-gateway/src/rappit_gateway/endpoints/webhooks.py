@@ -6,8 +6,8 @@ query: channels are known from memory.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar
 from uuid import UUID
 
@@ -19,21 +19,35 @@ from rappit_common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from rappit_common.limits import Decision, source_of
+from rappit_common.limits import source_of
 from rappit_common.logs import get_logger
 from rappit_common.web.problems import PROBLEM_JSON, RETRY_AFTER_S, problem_body
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rappit_gateway.domain.channels import KnownChannel
-from rappit_gateway.domain.signatures import Delivery, Headers, is_activation_ping, text, verify
+from rappit_gateway.domain.signatures import (
+    Delivery,
+    Headers,
+    is_activation_ping,
+    may_be_activation_ping,
+    require_signed,
+    text,
+    verify,
+)
+from rappit_gateway.endpoints.admission import Admission, Quotas
 from rappit_gateway.endpoints.lines import LineBudget
+from rappit_gateway.endpoints.outcomes import ACCEPTED, CLIENT_GONE, PING, SPOOLED, Outcomes
 from rappit_gateway.endpoints.trace import Trace, Tracing
 from rappit_gateway.service.acceptance import Acceptance, VerifiedWebhook
+from rappit_gateway.service.deadline import Deadline
 from rappit_gateway.service.directory import ChannelDirectory, DirectoryAwayError
 
 PREFIX = "/webhooks/"
 LINES_PER_S = 50
 SERVER_ERROR = 500
+# What is left unread of a body up to this size is read and forgotten; a larger one is worth a new connection.
+MAX_FORGOTTEN_BYTES = 64 * 1024
+MAX_LENGTH_DIGITS = 15
 _PONG = b'{"status":"ok"}'
 _CLOSE = (b"connection", b"close")
 
@@ -90,9 +104,6 @@ class ClientGoneError(Exception):
     """The client hung up before its body was whole."""
 
 
-_BREAKS_CONNECTION = (WebhookTooLargeError, SlowBodyError, BusyError)
-
-
 @dataclass(frozen=True, slots=True)
 class WebhookLimits:
     """What one process takes in.
@@ -101,15 +112,48 @@ class WebhookLimits:
         body_bytes: Of one webhook.
         memory_bytes: Of all bodies in hand at once.
         read_timeout_s: For one body to arrive.
-        count_unverified: Counts one refused request of a source and decides whether it may go on asking.
-        per_minute: What that allows, to be named to the caller.
+        answer_timeout_s: For everything else that is done before the answer.
+        quotas: Of sources and channels.
     """
 
     body_bytes: int
     memory_bytes: int
     read_timeout_s: float
-    count_unverified: Callable[[str], Awaitable[Decision]]
-    per_minute: int
+    answer_timeout_s: float
+    quotas: Quotas
+
+
+@dataclass(slots=True)
+class _Intake:
+    """One request on its way in.
+
+    Attributes:
+        source: Whom it counts for.
+        headers: By lower-case name; of several with one name, the last.
+        deadline: By when it must be answered.
+        held_bytes: Of its body, in hand.
+        is_read: Whether its body is whole.
+    """
+
+    source: str
+    headers: Headers
+    deadline: Deadline
+    held_bytes: int = field(default=0)
+    is_read: bool = field(default=False)
+
+    def announced_bytes(self) -> int | None:
+        """Return the length that its headers tell; None when they tell none."""
+        announced = self.headers.get(b"content-length")
+        if announced is None:
+            return None if b"transfer-encoding" in self.headers else 0
+        # What is no length is as good as too long.
+        is_length = announced.isdigit() and len(announced) <= MAX_LENGTH_DIGITS
+        return int(announced) if is_length else 10**MAX_LENGTH_DIGITS
+
+    def leaves_much_unread(self) -> bool:
+        """Tell whether so much of its body was not read that the connection is better ended."""
+        announced = self.announced_bytes()
+        return not self.is_read and (announced is None or announced - self.held_bytes > MAX_FORGOTTEN_BYTES)
 
 
 class WebhookEndpoint:
@@ -121,6 +165,7 @@ class WebhookEndpoint:
         acceptance: Makes webhooks durable.
         tracing: Gives each request its trace.
         limits: What is taken in.
+        outcomes: Counts what becomes of it.
         wall_clock: Seconds of the epoch.
         monotonic: Seconds, for durations.
     """
@@ -133,6 +178,7 @@ class WebhookEndpoint:
         acceptance: Acceptance,
         tracing: Tracing,
         limits: WebhookLimits,
+        outcomes: Outcomes,
         wall_clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
@@ -141,6 +187,8 @@ class WebhookEndpoint:
         self._acceptance = acceptance
         self._tracing = tracing
         self._limits = limits
+        self._admission = Admission(limits.quotas, monotonic)
+        self._outcomes = outcomes
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._accepted_lines = LineBudget(LINES_PER_S, monotonic)
@@ -154,39 +202,43 @@ class WebhookEndpoint:
             return
         started = self._monotonic()
         headers: Headers = dict(scope["headers"])
+        intake = _Intake(source_of(scope), headers, Deadline(self._limits.answer_timeout_s, self._monotonic))
         with self._tracing.follow(headers) as trace:
             try:
-                body = await self._serve(scope, headers, receive, trace, started)
+                body = await self._serve(scope, intake, receive, trace, started)
             except ClientGoneError:
+                self._outcomes.count(CLIENT_GONE)
                 return
             except RappitError as refusal:
-                await self._refuse(scope, send, refusal, trace)
+                await self._refuse(scope, send, refusal, trace, intake)
             except Exception as error:  # noqa: BLE001 - a bug must not end the connection without an answer
                 _log.error("webhook_failed", exc_info=error, trace_id=trace.trace_id, path=scope["path"])
                 failure = RappitError("Something failed on our side; send the webhook again.")
-                await self._refuse(scope, send, failure, trace)
+                await self._refuse(scope, send, failure, trace, intake)
             else:
                 await _answer(send, 200, body, b"application/json", trace, [])
 
-    async def _serve(self, scope: Scope, headers: Headers, receive: Receive, trace: Trace, started: float) -> bytes:
+    async def _serve(self, scope: Scope, intake: _Intake, receive: Receive, trace: Trace, started: float) -> bytes:
         if scope["method"] != "POST":
             raise MethodError("Webhooks are sent by POST.")
-        held = [0]
         try:
-            channel, delivery, body = await self._verified(scope, headers, receive, held)
+            channel, delivery, body = await self._verified(scope["path"], intake, receive)
             if delivery is None:
+                self._outcomes.count(PING)
                 return _PONG
+            await self._admission.count_verified(channel)
             webhook = VerifiedWebhook(
                 channel=channel,
                 delivery=delivery,
                 body=body,
-                content_type=text(headers.get(b"content-type", b"")),
+                content_type=text(intake.headers.get(b"content-type", b"")),
                 traceparent=trace.traceparent,
                 received_at_s=self._wall_clock(),
             )
-            accepted = await self._acceptance.accept(webhook)
+            accepted = await self._acceptance.accept(webhook, intake.deadline)
         finally:
-            self._held_bytes -= held[0]
+            self._held_bytes -= intake.held_bytes
+        self._outcomes.count(SPOOLED if accepted.is_spooled else ACCEPTED)
         left_out = self._accepted_lines.take()
         if left_out is not None:
             _log.info(
@@ -205,33 +257,28 @@ class WebhookEndpoint:
         return b'{"id":"%b"}' % str(accepted.message_id).encode()
 
     async def _verified(
-        self, scope: Scope, headers: Headers, receive: Receive, held: list[int]
+        self, path: str, intake: _Intake, receive: Receive
     ) -> tuple[KnownChannel, Delivery | None, bytes]:
         """Return whose webhook this is, what it says of itself (None: it is only a ping), and its body."""
         try:
-            channel = await self._find_channel(scope["path"])
-            body = await self._read_body(headers, receive, held)
-            if is_activation_ping(channel, headers, body):
+            channel = await self._find_channel(path, intake)
+            if not may_be_activation_ping(channel, intake.headers):
+                require_signed(channel, intake.headers)
+            body = await self._read_body(intake, receive)
+            if is_activation_ping(channel, intake.headers, body):
                 # Nobody vouches for it, so it counts as unverified traffic; a real shop sends one a webhook it saves.
-                await self._count_unverified(scope)
+                await self._admission.count_unverified(intake.source)
                 return channel, None, body
-            return channel, await self._verify(channel, headers, body), body
+            verified, delivery = await self._verify(channel, intake, body)
         except (UnknownChannelError, GoneChannelError, UnauthenticatedError, ForbiddenError):
-            await self._count_unverified(scope)
+            await self._admission.count_unverified(intake.source)
             raise
+        return verified, delivery, body
 
-    async def _count_unverified(self, scope: Scope) -> None:
-        decision = await self._limits.count_unverified(source_of(scope))
-        if not decision.allowed:
-            raise TooManyRequestsError(
-                f"More than {self._limits.per_minute} webhooks a minute from this address could not be verified.",
-                retry_after_s=decision.retry_after_s,
-            )
-
-    async def _find_channel(self, path: str) -> KnownChannel:
+    async def _find_channel(self, path: str, intake: _Intake) -> KnownChannel:
         try:
             channel_id = UUID(path[len(PREFIX) :].rstrip("/"))
-            channel = await self._directory.find(channel_id)
+            channel = await self._directory.find(channel_id, within_s=intake.deadline.left_s())
         except ValueError:
             channel = None
         except DirectoryAwayError:
@@ -242,23 +289,26 @@ class WebhookEndpoint:
             raise GoneChannelError("This channel was disconnected: remove the webhook from the shop.")
         return channel
 
-    async def _verify(self, channel: KnownChannel, headers: Headers, body: bytes) -> Delivery:
+    async def _verify(self, channel: KnownChannel, intake: _Intake, body: bytes) -> tuple[KnownChannel, Delivery]:
         now_s = self._wall_clock()
         try:
-            return verify(channel, headers, body, now_s)
+            return channel, verify(channel, intake.headers, body, now_s)
         except UnauthenticatedError:
             # Another process may have rotated the secret since ours was read.
-            changed = await self._directory.find_again(channel.channel_id, channel)
+            left_s = intake.deadline.left_s()
+            changed = await self._directory.find_again(channel.channel_id, channel, within_s=left_s)
             if changed is None:
                 raise
-            return verify(changed, headers, body, now_s)
+            return changed, verify(changed, intake.headers, body, now_s)
 
-    async def _read_body(self, headers: Headers, receive: Receive, held: list[int]) -> bytes:
+    async def _read_body(self, intake: _Intake, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
-        announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > limit:
-            raise _too_large(limit)
+        allowed = self._admission.body_limit(intake.source, limit)
+        announced = intake.announced_bytes()
+        if announced is not None and announced > allowed:
+            raise self._too_large(intake, announced)
         chunks: list[bytes] = []
+        began_s = self._monotonic()
         try:
             async with asyncio.timeout(self._limits.read_timeout_s):
                 while True:
@@ -266,21 +316,32 @@ class WebhookEndpoint:
                     if message["type"] == "http.disconnect":
                         raise ClientGoneError
                     chunk: bytes = message.get("body", b"")
-                    held[0] += len(chunk)
+                    intake.held_bytes += len(chunk)
                     self._held_bytes += len(chunk)
-                    if held[0] > limit:
-                        raise _too_large(limit)
+                    if intake.held_bytes > allowed:
+                        raise self._too_large(intake, intake.held_bytes)
                     if self._held_bytes > self._limits.memory_bytes:
                         raise BusyError("Too much is arriving at once; send the webhook again in a moment.")
                     chunks.append(chunk)
                     if not message.get("more_body", False):
-                        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                        break
         except TimeoutError:
             raise SlowBodyError(
                 f"The body did not arrive within {self._limits.read_timeout_s:g} s; send the webhook again."
             ) from None
+        intake.is_read = True
+        # The caller's time, not ours.
+        intake.deadline.extend(self._monotonic() - began_s)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def _refuse(self, scope: Scope, send: Send, refusal: RappitError, trace: Trace) -> None:
+    def _too_large(self, intake: _Intake, size: int) -> RappitError:
+        limit = self._limits.body_bytes
+        if size > limit:
+            return WebhookTooLargeError(f"The body is larger than the {limit} bytes accepted here.", limit_bytes=limit)
+        return self._admission.too_many(intake.source)
+
+    async def _refuse(self, scope: Scope, send: Send, refusal: RappitError, trace: Trace, intake: _Intake) -> None:
+        self._outcomes.count(refusal.code)
         left_out = self._refused_lines.take()
         if left_out is not None:
             log = _log.warning if refusal.status >= SERVER_ERROR else _log.info
@@ -290,7 +351,7 @@ class WebhookEndpoint:
                 status=refusal.status,
                 code=refusal.code,
                 path=scope["path"],
-                client=source_of(scope),
+                client=intake.source,
                 lines_left_out=left_out,
             )
         headers: list[tuple[bytes, bytes]] = []
@@ -300,16 +361,11 @@ class WebhookEndpoint:
             headers.append((b"www-authenticate", b"Signature"))
         if isinstance(refusal, MethodError):
             headers.append((b"allow", b"POST"))
-        if isinstance(refusal, _BREAKS_CONNECTION):
-            # What is left of the body is not read.
+        if intake.leaves_much_unread():
             headers.append(_CLOSE)
         problem = problem_body(refusal.status, refusal.code, refusal.message, refusal.fields)
         problem["trace_id"] = trace.trace_id
         await _answer(send, refusal.status, json.dumps(problem).encode(), PROBLEM_JSON.encode(), trace, headers)
-
-
-def _too_large(limit: int) -> WebhookTooLargeError:
-    return WebhookTooLargeError(f"The body is larger than the {limit} bytes accepted here.", limit_bytes=limit)
 
 
 async def _answer(

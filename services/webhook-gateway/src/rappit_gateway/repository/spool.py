@@ -8,6 +8,7 @@ no tenant: the outbox has no wall.
 """
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ class SpoolAwayError(Exception):
     """PostgreSQL did not say in time that it has the message."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Row:
     values: tuple[Any, ...]
     body_bytes: int
@@ -112,8 +113,11 @@ class Spool:
         content_type: str,
         headers: Mapping[str, str],
         body: bytes,
+        within_s: float | None = None,
     ) -> None:
         """Keep one message, to be published under the same id; repeating it changes nothing.
+
+        Waits for ``timeout_s`` at most, or ``within_s`` when that is less.
 
         Raises:
             SpoolAwayError: Not written in time. It may still have been.
@@ -129,17 +133,26 @@ class Spool:
             body,
         )
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Row(values, len(body), written))
+        row = _Row(values, len(body), written)
+        self._waiting.append(row)
         if self._writing < self._connections:
             self._writing += 1
             writer = asyncio.create_task(self._write(), name="spool")
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s if within_s is None else min(self._timeout_s, within_s)):
                 await written
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise SpoolAwayError(repr(error)) from error
+        finally:
+            # While every writer hangs nobody takes what waits, and it must not pile up. The oldest stands first.
+            if not written.done() or written.cancelled():
+                self._forget(row)
+
+    def _forget(self, row: _Row) -> None:
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(row)
 
     async def _write(self) -> None:
         """Write whatever waits, a transaction at a time, until nothing does."""
@@ -191,12 +204,22 @@ class Spool:
         rows = [row.values for row in batch]
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._pool.acquire() as connection:
-                    # One transaction: all rows or none.
-                    await connection.executemany(INSERT, rows)
+                await self._insert_over_one_connection(rows)
             except _LOST:
                 # A pooled connection may have died with the server it knew; a new one tells whether it is back.
                 if attempt == ATTEMPTS:
                     raise
             else:
                 return
+
+    async def _insert_over_one_connection(self, rows: list[tuple[Any, ...]]) -> None:
+        connection = await self._pool.acquire()
+        try:
+            # One transaction: all rows or none.
+            await connection.executemany(INSERT, rows)
+        except asyncio.CancelledError:
+            # A server that hangs would not answer the request to cancel either, which the pool waits for.
+            connection.terminate()
+            raise
+        finally:
+            await self._pool.release(connection)

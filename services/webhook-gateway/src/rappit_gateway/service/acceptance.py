@@ -17,6 +17,7 @@ from rappit_gateway.domain.channels import KnownChannel
 from rappit_gateway.domain.signatures import Delivery
 from rappit_gateway.messages import RAW_CONTENT_TYPE, WEBHOOK_RECEIVED
 from rappit_gateway.repository.spool import Spool, SpoolAwayError
+from rappit_gateway.service.deadline import Deadline
 
 RETRY_AFTER_S = 5
 
@@ -122,15 +123,17 @@ class Acceptance:
         self._pause_s = pause_s
         self._paused_until_s: float | None = None
 
-    async def accept(self, webhook: VerifiedWebhook) -> Accepted:
+    async def accept(self, webhook: VerifiedWebhook, deadline: Deadline) -> Accepted:
         """Return once the webhook is durable.
+
+        Of the time that is left the broker gets half at most, so that there is always some for the spool.
 
         Raises:
             NotAcceptedError: Neither the broker nor PostgreSQL has it; the channel must send it again.
         """
         message_id = self._new_id()
         headers = message_headers(webhook)
-        if await self._publish(message_id, headers, webhook.body):
+        if await self._publish(message_id, headers, webhook.body, deadline.left_s() / 2):
             return Accepted(message_id, is_spooled=False)
         try:
             await self._spool.put(
@@ -141,6 +144,7 @@ class Acceptance:
                 content_type=RAW_CONTENT_TYPE,
                 headers=headers,
                 body=webhook.body,
+                within_s=deadline.left_s(),
             )
         except SpoolAwayError as error:
             _log.warning("webhook_not_accepted", channel_id=str(webhook.channel.channel_id), error=str(error))
@@ -149,11 +153,11 @@ class Acceptance:
             ) from error
         return Accepted(message_id, is_spooled=True)
 
-    async def _publish(self, message_id: UUID, headers: dict[str, str], body: bytes) -> bool:
+    async def _publish(self, message_id: UUID, headers: dict[str, str], body: bytes, within_s: float) -> bool:
         if not self._publisher.is_connected or self._is_paused():
             return False
         try:
-            async with asyncio.timeout(self._publish_timeout_s):
+            async with asyncio.timeout(min(self._publish_timeout_s, within_s)):
                 await self._publisher.publish(
                     body,
                     exchange=EVENTS_EXCHANGE,

@@ -61,8 +61,8 @@ class ChannelDirectory:
         self._unknown: OrderedDict[UUID, _Entry] = OrderedDict()
         self._loading: dict[UUID, asyncio.Task[KnownChannel | None]] = {}
 
-    async def find(self, channel_id: UUID) -> KnownChannel | None:
-        """Return a channel, or None when there is none.
+    async def find(self, channel_id: UUID, *, within_s: float | None = None) -> KnownChannel | None:
+        """Return a channel, or None when there is none; waits no longer than ``within_s``, when that is less.
 
         Raises:
             DirectoryAwayError: It is not known here, and PostgreSQL is away.
@@ -70,21 +70,24 @@ class ChannelDirectory:
         entry = self._entry(channel_id)
         now = self._clock()
         if entry is None or (now >= entry.fresh_until_s and not entry.is_stranded):
-            return await self._wait_for(channel_id, entry)
+            return await self._wait_for(channel_id, entry, within_s)
         if now >= entry.renew_at_s and channel_id not in self._loading:
             self._begin(channel_id)
         return entry.channel
 
-    async def find_again(self, channel_id: UUID, seen: KnownChannel) -> KnownChannel | None:
+    async def find_again(
+        self, channel_id: UUID, seen: KnownChannel, *, within_s: float | None = None
+    ) -> KnownChannel | None:
         """Return a channel whose signature did not fit ``seen``, when it has changed since; None when it has not.
 
-        Another process may have rotated its secret a moment ago. Asks PostgreSQL at most once a second a channel.
+        Another process may have rotated its secret, or changed how it signs, a moment ago. Asks PostgreSQL at most once
+        a second a channel.
         """
         entry = self._known.get(channel_id)
         if entry is None or entry.is_stranded or self._clock() - entry.loaded_s < REVALIDATE_AFTER_S:
             return None
-        channel = await self._wait_for(channel_id, entry)
-        return channel if channel is not None and channel.keys != seen.keys else None
+        channel = await self._wait_for(channel_id, entry, within_s)
+        return channel if channel is not None and not channel.verifies_like(seen) else None
 
     def forget(self, channel_id: UUID) -> None:
         """Look a channel up anew next time: this process has just changed it."""
@@ -101,14 +104,17 @@ class ChannelDirectory:
                 return entry
         return None
 
-    async def _wait_for(self, channel_id: UUID, stale: _Entry | None) -> KnownChannel | None:
+    async def _wait_for(self, channel_id: UUID, stale: _Entry | None, within_s: float | None) -> KnownChannel | None:
         task = self._loading.get(channel_id) or self._begin(channel_id)
         try:
-            # Shielded: others may wait for the same answer.
-            return await asyncio.shield(task)
-        except DirectoryAwayError:
+            # Bounded once more: a connection to a server that hangs may take longer to give up than to try.
+            async with asyncio.timeout(self._timeout_s if within_s is None else min(self._timeout_s, within_s)):
+                # Shielded: others may wait for the same answer.
+                return await asyncio.shield(task)
+        except (DirectoryAwayError, TimeoutError) as error:
             if stale is None:
-                raise
+                raise DirectoryAwayError(repr(error)) from error
+            self._strand(stale)
             return stale.channel
 
     def _begin(self, channel_id: UUID) -> asyncio.Task[KnownChannel | None]:
@@ -135,7 +141,7 @@ class ChannelDirectory:
         if task.cancelled() or task.exception() is not None:
             stale = self._known.get(channel_id) or self._unknown.get(channel_id)
             if stale is not None:
-                stale.is_stranded, stale.renew_at_s = True, now + RETRY_S
+                self._strand(stale)
             return
         channel = task.result()
         kept, other = (self._unknown, self._known) if channel is None else (self._known, self._unknown)
@@ -144,6 +150,9 @@ class ChannelDirectory:
         kept.move_to_end(channel_id)
         if len(kept) > self._max_entries:
             kept.popitem(last=False)
+
+    def _strand(self, entry: _Entry) -> None:
+        entry.is_stranded, entry.renew_at_s = True, self._clock() + RETRY_S
 
     async def stop(self) -> None:
         """End the lookups under way."""

@@ -2,8 +2,8 @@
 
 from rappit_doubles.channels.delivery import Delivery, Retries
 from rappit_doubles.channels.shopify import ShopifyOrder, ShopifyShop
-from rappit_doubles.channels.signing import body_signature, standard_signature
-from rappit_doubles.channels.standard import StandardOrder, StandardWebhooksSender
+from rappit_doubles.channels.signing import body_signature, hex_signature, standard_signature
+from rappit_doubles.channels.standard import GenericHmacSender, StandardOrder, StandardWebhooksSender
 from rappit_doubles.channels.values import Address, Customer, NewLine
 from rappit_doubles.channels.woo import WebhookDisabledError, WooOrder, WooStore
 
@@ -11,6 +11,7 @@ __all__ = [
     "Address",
     "Customer",
     "Delivery",
+    "GenericHmacSender",
     "NewLine",
     "Retries",
     "ShopifyOrder",
@@ -21,5 +22,6 @@ __all__ = [
     "WooOrder",
     "WooStore",
     "body_signature",
+    "hex_signature",
     "standard_signature",
 ]

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from pydantic import BaseModel, Field
 
 from rappit_doubles.channels.shopify import DEFAULT_DOMAIN, ShopifyOrder, ShopifyShop
-from rappit_doubles.channels.standard import StandardOrder, StandardWebhooksSender
+from rappit_doubles.channels.standard import GenericHmacSender, StandardOrder, StandardWebhooksSender
 from rappit_doubles.channels.values import Address, Customer
 from rappit_doubles.channels.woo import DEFAULT_SOURCE, WebhookDisabledError, WooOrder, WooStore
 from rappit_doubles.clock import Clock, now_utc
@@ -23,7 +23,7 @@ MAX_ORDERS: Final = 10_000
 MAX_PUSHES: Final = 1_000
 MAX_PUSH_CHARS: Final = 20_000
 
-Shop: TypeAlias = ShopifyShop | WooStore | StandardWebhooksSender
+Shop: TypeAlias = ShopifyShop | WooStore | StandardWebhooksSender | GenericHmacSender
 Order: TypeAlias = ShopifyOrder | WooOrder | StandardOrder
 
 
@@ -115,7 +115,7 @@ class ChannelsBoard:
         """The shops in play."""
         return [{"id": shop_id, "url": shop.url} for shop_id, shop in self._shops.items()]
 
-    async def add_shop(self, kind: Literal["shopify", "woo", "standard"], new: NewShop) -> dict[str, str]:
+    async def add_shop(self, kind: Literal["shopify", "woo", "standard", "generic"], new: NewShop) -> dict[str, str]:
         """Open a shop that sends to `url`; what is pushed to `/shops/{id}/api/…` is recorded."""
         if len(self._shops) >= MAX_SHOPS:
             raise HTTPException(409, f"There are {MAX_SHOPS} shops already.")
@@ -128,6 +128,8 @@ class ChannelsBoard:
             elif kind == "woo":
                 source = new.identity or DEFAULT_SOURCE
                 shop = WooStore(new.url, new.secret, source, **shared)
+            elif kind == "generic":
+                shop = GenericHmacSender(new.url, new.secret, **shared)
             else:
                 shop = StandardWebhooksSender(new.url, new.secret, **shared)
         except ValueError as wrong:

@@ -1,13 +1,15 @@
 """Sending webhooks: once, many times, at once or in turn, with a channel's own timeouts and retries."""
 
 import asyncio
+import json
 import random
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 
@@ -57,7 +59,21 @@ class Parcel:
     headers: Callable[[], Mapping[str, str]]
 
 
-class Sender:
+@dataclass(frozen=True)
+class Letter:
+    """What a channel writes its headers for: triggered once, and then tried.
+
+    `forge` asks for a signature with a wrong secret.
+    """
+
+    topic: str
+    webhook_id: str
+    body: bytes
+    triggered_at: datetime
+    forge: bool
+
+
+class Sender(ABC):
     """What the channels share. Use as an async context manager, or call `aclose`."""
 
     timeout_s: float = 60.0
@@ -91,6 +107,35 @@ class Sender:
         """Close the connections, if this sender opened them."""
         if self._owned:
             await self._client.aclose()
+
+    @abstractmethod
+    def headers_of(self, letter: Letter) -> Mapping[str, str]:
+        """The channel's own headers, signature included. Asked anew for each attempt."""
+
+    @abstractmethod
+    def new_delivery_id(self) -> str:
+        """The id of a delivery that was given none."""
+
+    def written(self, payload: Mapping[str, Any]) -> bytes:
+        """A payload as the channel's own JSON."""
+        return json.dumps(payload, ensure_ascii=False).encode()
+
+    async def deliver(
+        self,
+        topic: str,
+        payload: Mapping[str, Any] | bytes,
+        *,
+        times: int = 1,
+        concurrently: bool = False,
+        webhook_id: str | None = None,
+        forge: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[httpx.Response]:
+        """Deliver any topic; see `SentOrder.deliver`."""
+        body = payload if isinstance(payload, bytes) else self.written(payload)
+        letter = Letter(topic, webhook_id or self.new_delivery_id(), body, self.source.clock(), forge)
+        parcel = Parcel(topic, letter.webhook_id, body, lambda: {**self.headers_of(letter), **(headers or {})})
+        return await self.send(parcel, times=times, concurrently=concurrently)
 
     def succeeded(self, status: int) -> bool:
         """Whether the channel takes a status for success."""
@@ -156,3 +201,59 @@ class Sender:
             return answer
         finally:
             self.deliveries.append(Delivery(parcel.topic, parcel.webhook_id, attempt, status, error, at))
+
+
+class SentOrder(ABC):
+    """An order that its channel tells of.
+
+    Args:
+        sender: The channel.
+        topic: What is told first.
+    """
+
+    def __init__(self, sender: Sender, topic: str) -> None:
+        self.topic = topic
+        self._sender = sender
+
+    @abstractmethod
+    def payload(self, topic: str | None = None) -> dict[str, Any]:
+        """The body of a topic, as the order is now; of the one the last change fires when absent."""
+
+    async def deliver(
+        self,
+        topic: str | None = None,
+        *,
+        times: int = 1,
+        concurrently: bool = False,
+        webhook_id: str | None = None,
+        forge: bool = False,
+        body_override: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[httpx.Response]:
+        """Deliver the order as it is now; every one of `times` is the same delivery, with the same id and body.
+
+        Args:
+            topic: The topic; the one the last change fires when absent.
+            times: How often the one delivery is sent.
+            concurrently: All at once (up to 200) instead of one after the other.
+            webhook_id: The delivery's id; a new one when absent. Repeat one to play a late retry.
+            forge: Sign with a wrong secret.
+            body_override: Send (and correctly sign) these bytes instead of the order.
+            headers: More headers, or other values for the usual ones.
+
+        Returns:
+            Every answer.
+
+        Raises:
+            httpx.TransportError: No answer, and no retry left.
+        """
+        asked = topic or self.topic
+        return await self._sender.deliver(
+            asked,
+            self.payload(asked) if body_override is None else body_override,
+            times=times,
+            concurrently=concurrently,
+            webhook_id=webhook_id,
+            forge=forge,
+            headers=headers,
+        )

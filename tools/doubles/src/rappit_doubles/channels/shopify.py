@@ -1,13 +1,15 @@
 """A Shopify shop: orders in Shopify's own JSON, delivered as Shopify's webhooks are."""
 
 import random
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 import httpx
+from typing_extensions import override
 
-from rappit_doubles.channels.delivery import NO_RETRIES, Parcel, Retries, Sender
+from rappit_doubles.channels.delivery import NO_RETRIES, Letter, Retries, Sender, SentOrder
 from rappit_doubles.channels.shopify_payload import address_json, price_set, shopify_json, stamp
 from rappit_doubles.channels.signing import body_signature, forged
 from rappit_doubles.channels.values import Address, Basket, Customer, Line, NewLine, edit_basket, money
@@ -79,50 +81,43 @@ class ShopifyShop(Sender):
         order.note = note
         return order
 
-    async def deliver(
-        self,
-        topic: str,
-        payload: Mapping[str, Any] | bytes,
-        *,
-        times: int = 1,
-        concurrently: bool = False,
-        webhook_id: str | None = None,
-        event_id: str | None = None,
-        forge: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> list[httpx.Response]:
-        """Deliver any topic; see `ShopifyOrder.deliver`."""
-        body = payload if isinstance(payload, bytes) else shopify_json(payload)
-        signed_with = forged(self.secret) if forge else self.secret
-        delivery_id = webhook_id or self.source.uuid()
-        told = {
+    @override
+    def written(self, payload: Mapping[str, Any]) -> bytes:
+        return shopify_json(payload)
+
+    @override
+    def new_delivery_id(self) -> str:
+        return self.source.uuid()
+
+    @override
+    def headers_of(self, letter: Letter) -> Mapping[str, str]:
+        signed_with = forged(self.secret) if letter.forge else self.secret
+        return {
             "Content-Type": "application/json",
             "User-Agent": "Shopify-Captain-Hook",
-            "X-Shopify-Topic": topic,
+            "X-Shopify-Topic": letter.topic,
             "X-Shopify-Shop-Domain": self.shop_domain,
             "X-Shopify-API-Version": self.api_version,
-            "X-Shopify-Webhook-Id": delivery_id,
-            "X-Shopify-Event-Id": event_id or self.source.uuid(),
-            "X-Shopify-Triggered-At": self.source.clock().isoformat().replace("+00:00", "Z"),
-            "X-Shopify-Hmac-Sha256": body_signature(signed_with, body),
-            **(headers or {}),
+            "X-Shopify-Webhook-Id": letter.webhook_id,
+            # Of the merchant's action, which a delivery's retries share, and its sibling topics when told so.
+            "X-Shopify-Event-Id": str(uuid.uuid5(uuid.NAMESPACE_URL, letter.webhook_id)),
+            "X-Shopify-Triggered-At": letter.triggered_at.isoformat().replace("+00:00", "Z"),
+            "X-Shopify-Hmac-Sha256": body_signature(signed_with, letter.body),
         }
-        parcel = Parcel(topic, delivery_id, body, lambda: told)
-        return await self.send(parcel, times=times, concurrently=concurrently)
 
 
-class ShopifyOrder:
+class ShopifyOrder(SentOrder):
     """An order as a small state machine; each change moves `updated_at` forward and sets the topic it fires."""
 
     def __init__(
         self, shop: ShopifyShop, number: int, basket: Basket, customer: Customer, address: Address | None
     ) -> None:
+        super().__init__(shop, "orders/create")
         self.id = shop.source.id()
         self.number = number
         self.basket = basket
         self.financial_status: FinancialStatus = "paid"
         self.note: str | None = None
-        self.topic = "orders/create"
         self._shop = shop
         self._customer = customer
         self._address = address
@@ -221,6 +216,7 @@ class ShopifyOrder:
         )
         self.topic = "refunds/create"
 
+    @override
     def payload(self, topic: str | None = None) -> dict[str, Any]:
         """The body of a topic: the whole order, the newest refund, or the deltas of `orders/edited`.
 
@@ -233,48 +229,6 @@ class ShopifyOrder:
                 raise ValueError("Nothing was refunded.")
             return self.basket.refunds[-1]
         return self._edit_payload() if asked == "orders/edited" else self._order_payload()
-
-    async def deliver(
-        self,
-        topic: str | None = None,
-        *,
-        times: int = 1,
-        concurrently: bool = False,
-        webhook_id: str | None = None,
-        event_id: str | None = None,
-        forge: bool = False,
-        body_override: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> list[httpx.Response]:
-        """Deliver the order as it is now; every one of `times` is the same delivery, with the same id and body.
-
-        Args:
-            topic: The topic; the one the last change fires when absent.
-            times: How often the one delivery is sent.
-            concurrently: All at once (up to 200) instead of one after the other.
-            webhook_id: The delivery's id; a new one when absent. Repeat one to play a late retry.
-            event_id: The action's id; share one among sibling topics.
-            forge: Sign with a wrong secret.
-            body_override: Send (and correctly sign) these bytes instead of the order.
-            headers: More headers, or other values for the usual ones.
-
-        Returns:
-            Every answer.
-
-        Raises:
-            httpx.TransportError: No answer, and no retry left.
-        """
-        asked = topic or self.topic
-        return await self._shop.deliver(
-            asked,
-            self.payload(asked) if body_override is None else body_override,
-            times=times,
-            concurrently=concurrently,
-            webhook_id=webhook_id,
-            event_id=event_id,
-            forge=forge,
-            headers=headers,
-        )
 
     def _edit_payload(self) -> dict[str, Any]:
         added = [{"id": line_id, "delta": delta} for line_id, delta in self._changes.items() if delta > 0]

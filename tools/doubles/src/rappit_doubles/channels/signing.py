@@ -13,6 +13,11 @@ def body_signature(secret: str, body: bytes) -> str:
     return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode("ascii")
 
 
+def hex_signature(secret: str, body: bytes) -> str:
+    """What most other platforms send: HMAC-SHA256 of the body in hexadecimal, keyed with the secret's own bytes."""
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
 def standard_signature(secret: str, *, message_id: str, timestamp_s: int, body: bytes) -> str:
     """Standard Webhooks' `v1`: HMAC-SHA256 of `id.timestamp.body`, keyed with the decoded part after `whsec_`.
 

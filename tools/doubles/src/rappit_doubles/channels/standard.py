@@ -1,18 +1,18 @@
-"""Any other channel: the Rappit order schema over Standard Webhooks.
+"""Any other channel: the Rappit order schema over Standard Webhooks, or over an HMAC of the platform's own.
 
 The schema is written down in the README beside this package; the orders service reads the same text.
 """
 
 import base64
-import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 import httpx
+from typing_extensions import Unpack, override
 
-from rappit_doubles.channels.delivery import NO_RETRIES, Parcel, Retries, Sender
-from rappit_doubles.channels.signing import SECRET_PREFIX, forged, standard_signature
+from rappit_doubles.channels.delivery import NO_RETRIES, Letter, Retries, Sender, SentOrder
+from rappit_doubles.channels.signing import SECRET_PREFIX, forged, hex_signature, standard_signature
 from rappit_doubles.channels.values import Address, Basket, Customer, Line, NewLine, edit_basket, money
 from rappit_doubles.clock import Clock, now_utc
 
@@ -22,21 +22,26 @@ FIRST_ORDER_NUMBER: Final = 5001
 PaymentStatus = Literal["pending", "authorized", "paid", "refunded", "voided", "partially_paid", "partially_refunded"]
 
 
-class StandardWebhooksSender(Sender):
-    """A sender of Standard Webhooks.
+class Shared(TypedDict, total=False):
+    """What both kinds are opened with."""
+
+    currency: str
+    clock: Clock
+    rng: random.Random | None
+    client: httpx.AsyncClient | None
+    retries: Retries
+
+
+class RappitSender(Sender):
+    """A channel that sends the Rappit order schema, however it signs it.
 
     Args:
         url: Where the webhooks go.
-        secret: `whsec_` and base64 of 24 to 64 bytes.
-        more_secrets: Further secrets to sign with as well, as a sender does while it rotates.
         currency: The currency of its orders.
         clock: Where the time comes from; the signature's timestamp is its second.
         rng: Where ids come from; pass a seeded one to repeat a run.
         client: An HTTP client to share; it is then not closed here.
         retries: When to try again; never by default.
-
-    Raises:
-        ValueError: A secret is not of that form.
     """
 
     timeout_s = 15.0
@@ -44,9 +49,7 @@ class StandardWebhooksSender(Sender):
     def __init__(
         self,
         url: str,
-        secret: str,
         *,
-        more_secrets: Sequence[str] = (),
         currency: str = "EUR",
         clock: Clock = now_utc,
         rng: random.Random | None = None,
@@ -54,11 +57,6 @@ class StandardWebhooksSender(Sender):
         retries: Retries = NO_RETRIES,
     ) -> None:
         super().__init__(url, clock=clock, rng=rng, client=client, retries=retries)
-        self.secrets = [secret, *more_secrets]
-        for one in self.secrets:
-            size = len(base64.b64decode(one.removeprefix(SECRET_PREFIX), validate=True))
-            if not one.startswith(SECRET_PREFIX) or not SECRET_BYTES[0] <= size <= SECRET_BYTES[1]:
-                raise ValueError("A secret is whsec_ and base64 of 24 to 64 bytes.")
         self.currency = currency
         self._next_number = FIRST_ORDER_NUMBER
 
@@ -83,53 +81,105 @@ class StandardWebhooksSender(Sender):
         order.note = note
         return order
 
-    async def deliver(
+    @override
+    def new_delivery_id(self) -> str:
+        return f"msg_{self.source.hex(14)}"
+
+
+class StandardWebhooksSender(RappitSender):
+    """A sender of Standard Webhooks; each attempt is signed anew with the second it is sent in, under one id.
+
+    Args:
+        url: Where the webhooks go.
+        secret: `whsec_` and base64 of 24 to 64 bytes.
+        more_secrets: Further secrets to sign with as well, as a sender does while it rotates.
+        shared: See `RappitSender`.
+
+    Raises:
+        ValueError: A secret is not of that form.
+    """
+
+    def __init__(self, url: str, secret: str, *, more_secrets: Sequence[str] = (), **shared: Unpack[Shared]) -> None:
+        super().__init__(url, **shared)
+        self.secrets = [secret, *more_secrets]
+        for one in self.secrets:
+            size = len(base64.b64decode(one.removeprefix(SECRET_PREFIX), validate=True))
+            if not one.startswith(SECRET_PREFIX) or not SECRET_BYTES[0] <= size <= SECRET_BYTES[1]:
+                raise ValueError("A secret is whsec_ and base64 of 24 to 64 bytes.")
+
+    @override
+    def headers_of(self, letter: Letter) -> Mapping[str, str]:
+        timestamp_s = int(self.source.clock().timestamp())
+        signatures = [
+            standard_signature(
+                forged(secret) if letter.forge else secret,
+                message_id=letter.webhook_id,
+                timestamp_s=timestamp_s,
+                body=letter.body,
+            )
+            for secret in self.secrets
+        ]
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "Rappit-Double/1 (standard-webhooks)",
+            "webhook-id": letter.webhook_id,
+            "webhook-timestamp": str(timestamp_s),
+            "webhook-signature": " ".join(signatures),
+        }
+
+
+class GenericHmacSender(RappitSender):
+    """A platform that signs its bodies in a way of its own: hexadecimal HMAC-SHA256, in a header it chose.
+
+    Args:
+        url: Where the webhooks go.
+        secret: What it signs with.
+        signature_header: Where the signature stands.
+        prefix: What stands before it.
+        id_header: Where the delivery's id stands; none is sent when absent.
+        shared: See `RappitSender`.
+    """
+
+    def __init__(
         self,
-        topic: str,
-        payload: Mapping[str, Any] | bytes,
+        url: str,
+        secret: str,
         *,
-        times: int = 1,
-        concurrently: bool = False,
-        webhook_id: str | None = None,
-        forge: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> list[httpx.Response]:
-        """Deliver any payload; each attempt is signed anew with the second it is sent in, under one id."""
-        body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
-        message_id = webhook_id or f"msg_{self.source.hex(14)}"
-        secrets = [forged(secret) for secret in self.secrets] if forge else self.secrets
+        signature_header: str = "X-Signature",
+        prefix: str = "",
+        id_header: str | None = None,
+        **shared: Unpack[Shared],
+    ) -> None:
+        super().__init__(url, **shared)
+        self.secret = secret
+        self.signature_header = signature_header
+        self.prefix = prefix
+        self.id_header = id_header
 
-        def told() -> dict[str, str]:
-            timestamp_s = int(self.source.clock().timestamp())
-            signatures = [
-                standard_signature(secret, message_id=message_id, timestamp_s=timestamp_s, body=body)
-                for secret in secrets
-            ]
-            return {
-                "Content-Type": "application/json",
-                "User-Agent": "Rappit-Double/1 (standard-webhooks)",
-                "webhook-id": message_id,
-                "webhook-timestamp": str(timestamp_s),
-                "webhook-signature": " ".join(signatures),
-                **(headers or {}),
-            }
-
-        return await self.send(Parcel(topic, message_id, body, told), times=times, concurrently=concurrently)
+    @override
+    def headers_of(self, letter: Letter) -> Mapping[str, str]:
+        signature = hex_signature(forged(self.secret) if letter.forge else self.secret, letter.body)
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "Rappit-Double/1 (generic-hmac)",
+            self.signature_header: self.prefix + signature,
+            **({} if self.id_header is None else {self.id_header: letter.webhook_id}),
+        }
 
 
-class StandardOrder:
+class StandardOrder(SentOrder):
     """An order in the Rappit schema as a small state machine."""
 
     def __init__(
-        self, sender: StandardWebhooksSender, number: int, basket: Basket, customer: Customer, address: Address | None
+        self, sender: RappitSender, number: int, basket: Basket, customer: Customer, address: Address | None
     ) -> None:
+        super().__init__(sender, "order.created")
         self.id = f"ord_{sender.source.hex(8)}"
         self.number = number
         self.basket = basket
         self.payment_status: PaymentStatus = "paid"
         self.note: str | None = None
-        self.topic = "order.created"
-        self._sender = sender
+        self._channel = sender
         self._customer = customer
         self._address = address
 
@@ -141,22 +191,23 @@ class StandardOrder:
         add: Iterable[NewLine] = (),
     ) -> None:
         """Set lines to new quantities, remove and add lines; see `ShopifyOrder.edit`."""
-        edit_basket(self.basket, self._sender.source, quantities=quantities, remove=remove, add=add)
+        edit_basket(self.basket, self._channel.source, quantities=quantities, remove=remove, add=add)
         self.topic = "order.updated"
 
     def pay(self) -> None:
         """Mark as paid."""
         self.payment_status = "paid"
-        self.basket.touch(self._sender.source.clock())
+        self.basket.touch(self._channel.source.clock())
         self.topic = "order.updated"
 
     def cancel(self) -> None:
         """Cancel: what was paid is refunded, what was not is voided."""
-        self.basket.touch(self._sender.source.clock())
+        self.basket.touch(self._channel.source.clock())
         self.basket.cancelled_at = self.basket.updated_at
         self.payment_status = "refunded" if self.payment_status in {"paid", "partially_refunded"} else "voided"
         self.topic = "order.cancelled"
 
+    @override
     def payload(self, topic: str | None = None) -> dict[str, Any]:
         """The message of a topic, as it is now."""
         basket, address = self.basket, self._address
@@ -166,7 +217,7 @@ class StandardOrder:
             "data": {
                 "id": self.id,
                 "number": str(self.number),
-                "currency": self._sender.currency,
+                "currency": self._channel.currency,
                 "created_at": basket.created_at.isoformat(),
                 "updated_at": basket.updated_at.isoformat(),
                 "cancelled_at": basket.cancelled_at.isoformat() if basket.cancelled_at else None,
@@ -181,29 +232,6 @@ class StandardOrder:
                 "note": self.note,
             },
         }
-
-    async def deliver(
-        self,
-        topic: str | None = None,
-        *,
-        times: int = 1,
-        concurrently: bool = False,
-        webhook_id: str | None = None,
-        forge: bool = False,
-        body_override: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> list[httpx.Response]:
-        """Deliver the order as it is now; see `ShopifyOrder.deliver`."""
-        asked = topic or self.topic
-        return await self._sender.deliver(
-            asked,
-            self.payload(asked) if body_override is None else body_override,
-            times=times,
-            concurrently=concurrently,
-            webhook_id=webhook_id,
-            forge=forge,
-            headers=headers,
-        )
 
 
 def _line(line: Line) -> dict[str, Any]:

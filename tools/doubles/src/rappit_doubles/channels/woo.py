@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import httpx
 from typing_extensions import override
 
-from rappit_doubles.channels.delivery import Parcel, Sender
+from rappit_doubles.channels.delivery import Letter, Parcel, Sender, SentOrder
 from rappit_doubles.channels.signing import body_signature, forged
 from rappit_doubles.channels.values import Address, Basket, Customer, Line, NewLine, edit_basket, money
 from rappit_doubles.clock import Clock, now_utc
@@ -97,6 +97,34 @@ class WooStore(Sender):
         parcel = Parcel("ping", str(self.webhook_id), f"webhook_id={self.webhook_id}".encode(), lambda: headers)
         return (await self.send(parcel))[0]
 
+    @override
+    def written(self, payload: Mapping[str, Any]) -> bytes:
+        return woo_json(payload)
+
+    @override
+    def new_delivery_id(self) -> str:
+        # Of the webhook and the second only, so two orders of one second share it, exactly as in a real store.
+        second = int(self.source.clock().timestamp())
+        return hmac.new(SITE_SALT, f"{self.webhook_id}{second}".encode(), "md5").hexdigest()
+
+    @override
+    def headers_of(self, letter: Letter) -> Mapping[str, str]:
+        resource, _, event = letter.topic.partition(".")
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": USER_AGENT,
+            # Woo speaks HTTP/1.0, which keeps no connection open.
+            "Connection": "close",
+            "X-WC-Webhook-Source": self.source_url,
+            "X-WC-Webhook-Topic": letter.topic,
+            "X-WC-Webhook-Resource": resource,
+            "X-WC-Webhook-Event": event,
+            "X-WC-Webhook-Signature": body_signature(forged(self.secret) if letter.forge else self.secret, letter.body),
+            "X-WC-Webhook-ID": str(self.webhook_id),
+            "X-WC-Webhook-Delivery-ID": letter.webhook_id,
+        }
+
+    @override
     async def deliver(
         self,
         topic: str,
@@ -118,26 +146,16 @@ class WooStore(Sender):
             raise WebhookDisabledError(
                 f"Webhook {self.webhook_id} is disabled after {self.failures_in_a_row} failures."
             )
-        body = payload if isinstance(payload, bytes) else woo_json(payload)
-        resource, _, event = topic.partition(".")
-        delivery_id = webhook_id or self._delivery_id()
-        told = {
-            "Content-Type": "application/json",
-            "User-Agent": USER_AGENT,
-            # Woo speaks HTTP/1.0, which keeps no connection open.
-            "Connection": "close",
-            "X-WC-Webhook-Source": self.source_url,
-            "X-WC-Webhook-Topic": topic,
-            "X-WC-Webhook-Resource": resource,
-            "X-WC-Webhook-Event": event,
-            "X-WC-Webhook-Signature": body_signature(forged(self.secret) if forge else self.secret, body),
-            "X-WC-Webhook-ID": str(self.webhook_id),
-            "X-WC-Webhook-Delivery-ID": delivery_id,
-            **(headers or {}),
-        }
-        parcel = Parcel(topic, delivery_id, body, lambda: told)
         try:
-            answers = await self.send(parcel, times=times, concurrently=concurrently)
+            answers = await super().deliver(
+                topic,
+                payload,
+                times=times,
+                concurrently=concurrently,
+                webhook_id=webhook_id,
+                forge=forge,
+                headers=headers,
+            )
         except httpx.TransportError:
             self.failures_in_a_row += 1
             raise
@@ -149,21 +167,16 @@ class WooStore(Sender):
         """Switch the webhook on again, as a person would in the store's settings."""
         self.failures_in_a_row = 0
 
-    def _delivery_id(self) -> str:
-        # Of the webhook and the second only, so two orders of one second share it, exactly as in a real store.
-        second = int(self.source.clock().timestamp())
-        return hmac.new(SITE_SALT, f"{self.webhook_id}{second}".encode(), "md5").hexdigest()
 
-
-class WooOrder:
+class WooOrder(SentOrder):
     """An order as a small state machine. Its payload is built when it is delivered, not when it changed."""
 
     def __init__(self, store: WooStore, order_id: int, basket: Basket, customer: Customer, address: Address) -> None:
+        super().__init__(store, "order.created")
         self.id = order_id
         self.basket = basket
         self.status: WooStatus = "processing"
         self.note = ""
-        self.topic = "order.created"
         self._store = store
         self._customer = customer
         self._address = address
@@ -230,34 +243,12 @@ class WooOrder:
             self.status = "refunded"
         self.topic = "order.updated"
 
+    @override
     def payload(self, topic: str | None = None) -> dict[str, Any]:
         """The body of a topic, as it is now."""
         if (topic or self.topic) == "order.deleted":
             return {"id": self.id}
         return self._order_payload()
-
-    async def deliver(
-        self,
-        topic: str | None = None,
-        *,
-        times: int = 1,
-        concurrently: bool = False,
-        webhook_id: str | None = None,
-        forge: bool = False,
-        body_override: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> list[httpx.Response]:
-        """Deliver the order as it is now; see `ShopifyOrder.deliver`. `webhook_id` is the delivery's id here."""
-        asked = topic or self.topic
-        return await self._store.deliver(
-            asked,
-            self.payload(asked) if body_override is None else body_override,
-            times=times,
-            concurrently=concurrently,
-            webhook_id=webhook_id,
-            forge=forge,
-            headers=headers,
-        )
 
     def refund_resource(self, index: int = -1) -> dict[str, Any]:
         """A refund as Woo's REST API tells it, with the negative quantity of each line."""

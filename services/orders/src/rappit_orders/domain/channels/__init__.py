@@ -17,6 +17,8 @@ ADAPTERS: dict[str, ChannelAdapter] = {
     "shopify": Shopify(),
     "woocommerce": WooCommerce(),
     "standard_webhooks": StandardWebhooks(),
+    # Signed in another way, and the same schema within.
+    "generic_hmac": StandardWebhooks(),
 }
 
 

@@ -1,4 +1,4 @@
-"""The Rappit order schema, for every channel without an adapter of its own, over Standard Webhooks."""
+"""The Rappit order schema, for every channel without an adapter of its own: Standard Webhooks and generic HMAC."""
 
 from rappit_orders.domain.channels.fields import MAX_NOTE_CHARACTERS, MAX_SKU_CHARACTERS, Fields
 from rappit_orders.domain.channels.interface import Delivery
