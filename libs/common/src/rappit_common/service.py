@@ -102,7 +102,8 @@ class StatefulService(Generic[StatefulT, UnitT]):
         wrap: Puts a hot path in front of the app.
         larger_bodies: Path prefixes with a body limit of their own, in bytes.
         uses_broker: False for a service that neither publishes nor consumes: it starts and is ready without RabbitMQ.
-        needs_both_stores: False for a service whose API works while either PostgreSQL or the broker is there.
+        needs_both_stores: False for a service whose API works while either PostgreSQL or the broker is there; a process
+            that serves it is ready then, though it consumes nothing meanwhile.
     """
 
     name: str
@@ -156,7 +157,7 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
     if runs_relay:
         parts.append(relay)
     if consumes and service.router is not None:
-        parts += _consuming_parts(service, runtime, service.router())
+        parts += _consuming_parts(service, runtime, service.router(), role)
     for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
         parts += service.parts(runtime, own_role)
 
@@ -209,7 +210,7 @@ def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, us
 
 
 def _consuming_parts(
-    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], router: RabbitRouter
+    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], router: RabbitRouter, role: str
 ) -> list[Part]:
     settings = runtime.settings
     policy = RetryPolicy(service.name, runtime.publisher, runtime.database, settings.retry_delays_s)
@@ -240,8 +241,9 @@ def _consuming_parts(
         )
         for subscription in service.hot_subscriptions(runtime)
     ]
-    runtime.readiness.add_flag("consumers", lambda: consumers.is_running and all(one.is_running for one in hot))
-    runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
+    if service.needs_both_stores or role == "worker":
+        runtime.readiness.add_flag("consumers", lambda: consumers.is_running and all(one.is_running for one in hot))
+        runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
     return [consumers, *hot, drain]
 
 

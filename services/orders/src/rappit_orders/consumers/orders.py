@@ -66,7 +66,9 @@ async def accept_webhook(message: RabbitMessage, units: Units) -> None:
             settled = await _accept(unit, command, headers, message, now)
         else:
             _log.info("delivery_repeated", channel_id=str(headers.channel_id), delivery_id=headers.delivery_id)
-            settled = Settled("duplicate", external_order_id=None if isinstance(command, Ignored) else command.external_order_id)
+            settled = Settled(
+                "duplicate", external_order_id=None if isinstance(command, Ignored) else command.external_order_id
+            )
         event = delivery_settled(headers, message.message_id, settled, now=now)
         if event is not None:
             unit.outbox.add(event)
