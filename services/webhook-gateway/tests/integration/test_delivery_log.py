@@ -278,7 +278,7 @@ async def test_processes_apart_do_their_parts_and_the_workers_readiness_is_its_o
     gone = await gateway_settings(sandbox, rabbitmq_url="amqp://guest:guest@127.0.0.1:1/")
     async with (
         running_gateway(settings, role="api") as api,
-        running_gateway(settings, role="worker") as worker,
+        running_gateway(settings, role="worker", until_ready=False) as worker,
         running_gateway(gone, role="worker", until_ready=False) as lonely,
     ):
         merchant = await merchant_of(api)
