@@ -93,7 +93,7 @@ class StatefulService(Generic[StatefulT, UnitT]):
         settings: Its settings class.
         unit: Its unit of work.
         install_api: Adds its routers and state to the API's app.
-        router: Its FastStream subscribers, when it consumes.
+        router: Its FastStream subscribers, when it has any.
         subscriptions: Their queues, and those of its hot subscriptions.
         hot_subscriptions: Queues that it reads past FastStream, for their cost (messaging/hot_consumer.py).
         publishes: The events it publishes, for its AsyncAPI document.
@@ -151,13 +151,13 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
         limits=limits,
     )
-    consumes = role in {"serve", "worker"} and service.router is not None
+    consumes = role in {"serve", "worker"} and bool(service.subscriptions)
     _watch_stores(runtime, role, needs_both=service.needs_both_stores, uses_broker=runs_relay or consumes)
     parts: list[Part] = []
     if runs_relay:
         parts.append(relay)
-    if consumes and service.router is not None:
-        parts += _consuming_parts(service, runtime, service.router(), role)
+    if consumes:
+        parts += _consuming_parts(service, runtime, role)
     for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
         parts += service.parts(runtime, own_role)
 
@@ -210,20 +210,24 @@ def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, us
 
 
 def _consuming_parts(
-    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], router: RabbitRouter, role: str
+    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], role: str
 ) -> list[Part]:
     settings = runtime.settings
     policy = RetryPolicy(service.name, runtime.publisher, runtime.database, settings.retry_delays_s)
-    consumers = Consumers(
-        service=service.name,
-        url=settings.rabbitmq_url,
-        router=router,
-        subscriptions=service.subscriptions,
-        policy=policy,
-        context={"units": runtime.units, **service.consumer_context(runtime)},
-        prefetch=settings.consumer_prefetch,
-        drain_timeout_s=settings.shutdown_timeout_s / 2,
-    )
+    consuming: list[Consumers | HotConsumer] = []
+    if service.router is not None:
+        consuming.append(
+            Consumers(
+                service=service.name,
+                url=settings.rabbitmq_url,
+                router=service.router(),
+                subscriptions=service.subscriptions,
+                policy=policy,
+                context={"units": runtime.units, **service.consumer_context(runtime)},
+                prefetch=settings.consumer_prefetch,
+                drain_timeout_s=settings.shutdown_timeout_s / 2,
+            )
+        )
     drain = DeadLetterDrain(
         service=service.name,
         database=runtime.database,
@@ -231,7 +235,7 @@ def _consuming_parts(
         subscriptions=service.subscriptions,
         retry_delays_s=settings.retry_delays_s,
     )
-    hot = [
+    consuming += [
         HotConsumer(
             service=service.name,
             url=settings.rabbitmq_url,
@@ -242,9 +246,9 @@ def _consuming_parts(
         for subscription in service.hot_subscriptions(runtime)
     ]
     if service.needs_both_stores or role == "worker":
-        runtime.readiness.add_flag("consumers", lambda: consumers.is_running and all(one.is_running for one in hot))
+        runtime.readiness.add_flag("consumers", lambda: all(one.is_running for one in consuming))
         runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
-    return [consumers, *hot, drain]
+    return [*consuming, drain]
 
 
 def create_app(name: str, prefix: str, lifespan: Callable[[FastAPI], Any]) -> FastAPI:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI
-from faststream.rabbit import RabbitRouter
 from rappit_common.clock import new_id, utc_now
 from rappit_common.crypto import SecretBox
 from rappit_common.leases import LeasedLimit
@@ -204,7 +203,6 @@ def make_service() -> StatefulService[GatewaySettings, GatewayUnit]:
         settings=GatewaySettings,
         unit=GatewayUnit,
         install_api=composition.install_api,
-        router=RabbitRouter,
         subscriptions=(NOTE_OUTCOME,),
         hot_subscriptions=hot_subscriptions,
         publishes=(WebhookReceived,),

@@ -11,20 +11,21 @@ from rappit_gateway.domain.deliveries import first_id_at
 PURGE_ROWS = 5_000
 KEEP_REJECTED_ROWS = 1_000
 
+# Arrays, so that each inner query runs once: joined, it may run again for every row, and its limit would be none.
 _BODIES = text(
-    "DELETE FROM webhook_bodies WHERE id IN (SELECT id FROM webhook_bodies WHERE id < :bound ORDER BY id"
-    " LIMIT :rows FOR UPDATE SKIP LOCKED)"
+    "DELETE FROM webhook_bodies WHERE id = ANY (ARRAY(SELECT id FROM webhook_bodies WHERE id < :bound ORDER BY id"
+    " LIMIT :rows FOR UPDATE SKIP LOCKED))"
 )
 _DELIVERIES = text(
-    "DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE id < :bound ORDER BY id"
-    " LIMIT :rows FOR UPDATE SKIP LOCKED)"
+    "DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(SELECT id FROM webhook_deliveries WHERE id < :bound"
+    " ORDER BY id LIMIT :rows FOR UPDATE SKIP LOCKED))"
 )
 # By the index of channels and statuses: a channel's newest thousand are stepped over, which is all that it may have.
 _REJECTED = text(
-    "DELETE FROM webhook_deliveries WHERE id IN (SELECT surplus.id FROM channels CROSS JOIN LATERAL"
+    "DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(SELECT surplus.id FROM channels CROSS JOIN LATERAL"
     " (SELECT id FROM webhook_deliveries AS logged WHERE logged.organization_id = channels.organization_id"
     " AND logged.channel_id = channels.id AND logged.status = 'rejected'"
-    " ORDER BY logged.id DESC OFFSET :keep LIMIT :rows) AS surplus LIMIT :rows)"
+    " ORDER BY logged.id DESC OFFSET :keep LIMIT :rows) AS surplus LIMIT :rows))"
 )
 
 
