@@ -60,6 +60,11 @@ test: bootstrap ## Run all tests on private servers (make test ARGS="-k orders")
 test-fast: bootstrap ## Run the tests that need neither servers nor a browser
 	@$(BIN)/pytest -q -n $(CORES) --dist loadgroup -m "not server and not browser" $(ARGS)
 
+.PHONY: faults
+faults: bootstrap ## Kill, cut and flood a stack of its own, and check what it promises (SEED=7 ROUNDS=20 MINUTES=30)
+	@PYTHONPATH=tests/faults $(BIN)/python -m rappit_faults.run $(if $(SEED),--seed $(SEED)) \
+	  --rounds $(or $(ROUNDS),1) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 .PHONY: lint
 lint: bootstrap ## Check style, formatting, types and who may import whom
 	@$(BIN)/ruff check .

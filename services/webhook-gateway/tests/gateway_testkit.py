@@ -225,6 +225,11 @@ class Link:
     def hear_again(self) -> None:
         self._hears.set()
 
+    def leave_deaf(self) -> None:
+        """Let the connections of now stay deaf for ever, as when a machine vanished; new ones hear."""
+        self._hears = asyncio.Event()
+        self._hears.set()
+
     async def mend(self) -> None:
         self._server = await asyncio.start_server(self._join, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -235,6 +240,9 @@ class Link:
             self._server = None
         for writer in list(self._writers):
             writer.transport.abort()
+        for task in self._tasks:
+            # The deaf ones would not notice.
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -251,9 +259,10 @@ class Link:
             task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hears = self._hears
         try:
             while data := await reader.read(65_536):
-                await self._hears.wait()
+                await hears.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:

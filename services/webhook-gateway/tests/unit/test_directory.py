@@ -7,6 +7,7 @@ import pytest
 from rappit_common.clock import new_id
 from rappit_common.testing.waiting import eventually
 from rappit_gateway.domain.channels import KnownChannel, Provider, SigningKey
+from rappit_gateway.domain.hmac_options import HmacOptions
 from rappit_gateway.service.directory import ChannelDirectory, DirectoryAwayError
 
 
@@ -134,6 +135,29 @@ async def test_hung_postgres_is_waited_for_once(postgres, directory, clock):
     await directory.stop()
 
 
+async def test_nobody_waits_for_a_read_that_is_slow_to_give_up(postgres, clock):
+    """As a pool is, which says farewell to a server that hangs."""
+    may_end = asyncio.Event()
+
+    async def load(channel_id):
+        try:
+            return await postgres.load(channel_id)
+        finally:
+            await may_end.wait()
+
+    directory = ChannelDirectory(load, clock=lambda: clock[0], ttl_s=30, timeout_s=0.2)
+    postgres.gate = asyncio.Event()
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(DirectoryAwayError):
+                await directory.find(new_id())
+            with pytest.raises(DirectoryAwayError):
+                await directory.find(new_id(), within_s=0.01)
+    finally:
+        may_end.set()
+        await directory.stop()
+
+
 async def test_forgetting_beats_a_read_that_began_before(postgres, directory):
     channel = postgres.add()
     postgres.gate = asyncio.Event()
@@ -158,3 +182,6 @@ async def test_changed_keys_are_found_again_but_postgres_is_not_asked_for_every_
     clock[0] += 2
     rotated = postgres.channels[channel.channel_id] = replace(channel, keys=(SigningKey(b"two"),))
     assert await directory.find_again(channel.channel_id, channel) == rotated
+    clock[0] += 2
+    signs_anew = postgres.channels[channel.channel_id] = replace(rotated, hmac=HmacOptions(prefix="v1="))
+    assert await directory.find_again(channel.channel_id, rotated) == signs_anew

@@ -1,6 +1,5 @@
 """Accept a verified webhook: it is durable, in the broker or in the spool, or it is not accepted."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from rappit_common.errors import UnavailableError
 from rappit_common.logs import get_logger
 from rappit_common.messaging.events import EVENTS_EXCHANGE, HEADER_ORGANIZATION
 from rappit_common.messaging.publisher import BrokerAwayError, Publisher, UnroutableError
+from rappit_common.patience import Patience
 from rappit_common.tracing import TRACEPARENT
 
 from rappit_gateway.domain.channels import KnownChannel
@@ -119,7 +119,7 @@ class Acceptance:
         self._spool = spool
         self._new_id = new_id
         self._monotonic = monotonic
-        self._publish_timeout_s = publish_timeout_s
+        self._publish_patience = Patience(publish_timeout_s)
         self._pause_s = pause_s
         self._paused_until_s: float | None = None
 
@@ -156,21 +156,25 @@ class Acceptance:
     async def _publish(self, message_id: UUID, headers: dict[str, str], body: bytes, within_s: float) -> bool:
         if not self._publisher.is_connected or self._is_paused():
             return False
+        patience = self._publish_patience
+        if within_s < patience.timeout_s:
+            # Looking up the channel took long: rare, so its timer may be its own.
+            patience = Patience(within_s)
         try:
-            async with asyncio.timeout(min(self._publish_timeout_s, within_s)):
-                await self._publisher.publish(
-                    body,
-                    exchange=EVENTS_EXCHANGE,
-                    routing_key=WEBHOOK_RECEIVED,
-                    event=WEBHOOK_RECEIVED,
-                    message_id=str(message_id),
-                    content_type=RAW_CONTENT_TYPE,
-                    headers=headers,
-                )
+            await self._publisher.publish(
+                body,
+                exchange=EVENTS_EXCHANGE,
+                routing_key=WEBHOOK_RECEIVED,
+                event=WEBHOOK_RECEIVED,
+                message_id=str(message_id),
+                content_type=RAW_CONTENT_TYPE,
+                headers=headers,
+                patience=patience,
+            )
         except UnroutableError:
             # The broker is well: only the consumer was never deployed. The relay tries again, less and less often.
             return False
-        except (BrokerAwayError, TimeoutError) as error:
+        except BrokerAwayError as error:
             self._paused_until_s = self._monotonic() + self._pause_s
             _log.warning("broker_left_alone", pause_s=self._pause_s, error=repr(error))
             return False

@@ -1,0 +1,67 @@
+"""Stock: on hand, reserved, what orders hold and the ledger tell one story, and no figure is below nothing."""
+
+from collections.abc import Sequence
+
+from rappit_faults.checks.offence import Offence, Snapshot
+
+_LEVELS = """
+    SELECT l.organization_id::text, s.code AS sku, w.code AS warehouse, l.quantity_total, l.quantity_reserved,
+           l.quantity_available, coalesce(held.reserved, 0) AS held, coalesce(held.orders, '') AS orders,
+           coalesce(told.total, 0) AS ledger_total, coalesce(told.reserved, 0) AS ledger_reserved
+    FROM inventory.inventory_levels l
+    JOIN inventory.skus s ON s.organization_id = l.organization_id AND s.id = l.sku_id
+    JOIN inventory.warehouses w ON w.organization_id = l.organization_id AND w.id = l.warehouse_id
+    LEFT JOIN (
+        SELECT organization_id, sku_id, warehouse_id, sum(quantity_reserved) AS reserved,
+               string_agg(order_id || ' holds ' || quantity_reserved, ', ') AS orders
+        FROM inventory.allocations WHERE quantity_reserved > 0 GROUP BY 1, 2, 3
+    ) held ON (held.organization_id, held.sku_id, held.warehouse_id) = (l.organization_id, l.sku_id, l.warehouse_id)
+    LEFT JOIN (
+        SELECT organization_id, sku_id, warehouse_id, sum(total_after - total_before) AS total,
+               sum(reserved_after - reserved_before) AS reserved
+        FROM inventory.stock_ledger GROUP BY 1, 2, 3
+    ) told ON (told.organization_id, told.sku_id, told.warehouse_id) = (l.organization_id, l.sku_id, l.warehouse_id)
+    WHERE l.organization_id::text = ANY($1)
+"""
+_BROKEN_CHAINS = """
+    SELECT * FROM (
+        SELECT g.organization_id::text, s.code AS sku, w.code AS warehouse, g.id, g.kind, g.source_type, g.source_id,
+               g.total_before, g.reserved_before,
+               coalesce(lag(g.total_after) OVER chain, 0) AS total_left,
+               coalesce(lag(g.reserved_after) OVER chain, 0) AS reserved_left
+        FROM inventory.stock_ledger g
+        JOIN inventory.skus s ON s.organization_id = g.organization_id AND s.id = g.sku_id
+        JOIN inventory.warehouses w ON w.organization_id = g.organization_id AND w.id = g.warehouse_id
+        WHERE g.organization_id::text = ANY($1)
+        WINDOW chain AS (PARTITION BY g.organization_id, g.sku_id, g.warehouse_id ORDER BY g.id)
+    ) AS rows WHERE total_before <> total_left OR reserved_before <> reserved_left
+"""
+
+
+async def check_stock(snapshot: Snapshot, organization_ids: Sequence[str]) -> list[Offence]:
+    """On hand, reserved, what orders hold and the ledger agree for each SKU and warehouse, at any moment."""
+    found: list[Offence] = []
+    for row in await snapshot.fetch(_LEVELS, list(organization_ids)):
+        offender = f"{row['sku']} in {row['warehouse']} of organization {row['organization_id']}"
+        total, reserved, available = row["quantity_total"], row["quantity_reserved"], row["quantity_available"]
+        if min(total, reserved, available) < 0 or total - reserved != available:
+            found.append(Offence("oversold", offender, f"on hand {total}, reserved {reserved}, available {available}"))
+        if row["held"] != reserved:
+            why = f"orders hold {row['held']} of it, but {reserved} of {total} are reserved ({row['orders'][:300]})"
+            found.append(Offence("oversold" if row["held"] > reserved else "other", offender, why))
+        if (row["ledger_total"], row["ledger_reserved"]) != (total, reserved):
+            told = (
+                f"the ledger adds up to {row['ledger_total']}/{row['ledger_reserved']}, the level is {total}/{reserved}"
+            )
+            found.append(Offence("other", offender, told))
+    found += [
+        Offence(
+            "other",
+            f"ledger row {row['id']} ({row['kind']} by {row['source_type']} {row['source_id']}) of {row['sku']} "
+            f"in {row['warehouse']}",
+            f"begins at {row['total_before']}/{row['reserved_before']}, but the row before left "
+            f"{row['total_left']}/{row['reserved_left']}",
+        )
+        for row in await snapshot.fetch(_BROKEN_CHAINS, list(organization_ids))
+    ]
+    return found

@@ -1,0 +1,129 @@
+"""Bugs of the kinds that the house must not have, to be switched on in a running service: the checks must see each.
+
+A bug is on while the file ``bugs/<service>.<name>`` exists. Without it the patched functions are the house's own.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiormq
+from rappit_common.messaging import consumers, hot_consumer
+from rappit_common.messaging.inbox import Inbox
+
+BUGS = "bugs"
+ACK_BEFORE_COMMIT = "ack_before_commit"
+INBOX_NOT_CHECKED = "inbox_not_checked"
+REQUEUE_NOT_CONFIRMED = "requeue_not_confirmed"
+MARKED_BEFORE_PUBLISH = "marked_before_publish"
+STOCK_NOT_CHECKED = "stock_not_checked"
+
+LATE_S = 2.0
+"""How much later the broker is told what was marked as sent: time enough to die."""
+
+IsOn = Callable[[str], bool]
+
+
+def install(folder: Path, service: str) -> None:
+    """Patch this process so that each bug can be switched on in it."""
+
+    def is_on(bug: str) -> bool:
+        return (folder / BUGS / f"{service}.{bug}").exists()
+
+    _ack_before_commit(is_on)
+    _inbox_not_checked(is_on)
+    _publishes_not_waited_for(is_on)
+    if service == "inventory":
+        _stock_not_checked(is_on)
+
+
+def _ack_before_commit(is_on: IsOn) -> None:
+    make = consumers.make_retry_middleware
+
+    @functools.wraps(make)
+    def make_retry_middleware(policy: Any) -> type[Any]:
+        house = make(policy)
+
+        class Hasty(house):
+            async def consume_scope(self, call_next: Any, msg: Any) -> Any:
+                if is_on(ACK_BEFORE_COMMIT):
+                    await msg.ack()
+                return await super().consume_scope(call_next, msg)
+
+        return Hasty
+
+    consumers.make_retry_middleware = make_retry_middleware
+
+    consume = hot_consumer.HotConsumer._settle
+
+    @functools.wraps(consume)
+    async def _settle(consumer: Any, message: Any, acks: Any, tag: int) -> None:
+        if is_on(ACK_BEFORE_COMMIT):
+            await acks._channel.basic_ack(tag)
+        await consume(consumer, message, acks, tag)
+
+    hot_consumer.HotConsumer._settle = _settle
+
+
+def _inbox_not_checked(is_on: IsOn) -> None:
+    claim = Inbox.claim_many
+
+    @functools.wraps(claim)
+    async def claim_many(inbox: Any, consumer: str, message_ids: Any) -> set[str]:
+        wanted = set(message_ids)
+        fresh = await claim(inbox, consumer, wanted)
+        return wanted if is_on(INBOX_NOT_CHECKED) else fresh
+
+    Inbox.claim_many = claim_many
+
+
+def _publishes_not_waited_for(is_on: IsOn) -> None:
+    publish = aiormq.Channel.basic_publish
+    late: set[asyncio.Task[Any]] = set()
+
+    @functools.wraps(publish)
+    async def basic_publish(channel: Any, body: bytes, *, exchange: str = "", **named: Any) -> Any:
+        if is_on(REQUEUE_NOT_CONFIRMED) and exchange == "":
+            return None
+        if is_on(MARKED_BEFORE_PUBLISH) and exchange:
+
+            async def send_late() -> None:
+                await asyncio.sleep(LATE_S)
+                await publish(channel, body, exchange=exchange, **named)
+
+            task = asyncio.create_task(send_late())
+            late.add(task)
+            task.add_done_callback(late.discard)
+            return None
+        return await publish(channel, body, exchange=exchange, **named)
+
+    aiormq.Channel.basic_publish = basic_publish
+
+
+def _stock_not_checked(is_on: IsOn) -> None:
+    # Of inventory's process only: the others need not have it.
+    from rappit_inventory.domain import demands  # noqa: PLC0415
+    from rappit_inventory.domain.stock import Shelves  # noqa: PLC0415
+
+    shortages, allocate, move = demands._shortages, demands.allocate, Shelves.move
+
+    def find_shortages(demand: Any, wanted: Any, shelves: Any) -> Any:
+        return [] if is_on(STOCK_NOT_CHECKED) else shortages(demand, wanted, shelves)
+
+    def give(needs: Any, shelves: Any, holding: Any = frozenset()) -> Any:
+        if not is_on(STOCK_NOT_CHECKED):
+            return allocate(needs, shelves, holding)
+        return {(sku_id, shelves.of_sku(sku_id)[0].warehouse_id): quantity for sku_id, quantity in needs.items()}
+
+    @functools.wraps(move)
+    def move_what_is_there(
+        shelves: Any, sku_id: Any, warehouse_id: Any, kind: Any, source: Any, *, total: int = 0, reserved: int = 0
+    ) -> None:
+        if is_on(STOCK_NOT_CHECKED) and reserved > 0:
+            # The database's CHECK would stop more: such a bug promises units without noting them.
+            reserved = min(reserved, shelves.get(sku_id, warehouse_id).available)
+        move(shelves, sku_id, warehouse_id, kind, source, total=total, reserved=reserved)
+
+    demands._shortages, demands.allocate, Shelves.move = find_shortages, give, move_what_is_there
