@@ -4,12 +4,12 @@ import sys
 
 import typer
 
-from rappit_cli.commands import channels, dead_letters, inventory, orders, session, shipments
+from rappit_cli.commands import channels, dead_letters, deliveries, inventory, orders, session, shipments
 from rappit_cli.errors import CliError
 
 app = typer.Typer(
     name="rappit",
-    help="Rappit from the command line: orders, stock, shipments, channels and dead letters.",
+    help="Rappit from the command line: orders, stock, shipments, channels, deliveries and dead letters.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -21,6 +21,7 @@ app.add_typer(orders.app, name="orders")
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(shipments.app, name="shipments")
 app.add_typer(channels.app, name="channels")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 

@@ -54,7 +54,13 @@ class Orders:
         await self.exchange.publish(message, routing_key=event)
 
     def events(self, order_id: str) -> list[dict[str, Any]]:
-        return [event for event in self.heard if event["body"]["order_id"] == order_id]
+        return [event for event in self.snapshots() if event["body"]["order_id"] == order_id]
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        return [event for event in self.heard if event["event"] != "orders.delivery-settled.v1"]
+
+    def settled(self, message_id: str) -> list[dict[str, Any]]:
+        return [event["body"] for event in self.heard if event["body"].get("message_id") == message_id]
 
 
 @dataclass
@@ -72,7 +78,9 @@ class Shop:
 
     async def deliver(
         self, topic: str, body: Any, *, dedupe_key: str | None = None, message_id: str | None = None
-    ) -> None:
+    ) -> str:
+        """Returns the message's id."""
+        message_id = message_id or str(new_id())
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {
             "rappit-organization-id": str(self.organization_id),
@@ -87,6 +95,15 @@ class Shop:
             "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         }
         await self.orders.publish("gateway.webhook-received.v1", raw, message_id=message_id, **headers)
+        return message_id
+
+    async def settled(self, message_id: str) -> dict[str, Any]:
+        """Return what the gateway's log is told of a message, once it is."""
+
+        async def told() -> dict[str, Any] | None:
+            return next(iter(self.orders.settled(message_id)), None)
+
+        return await eventually(told, what=f"the outcome of {message_id}")
 
     async def get(self, path: str, role: Role = Role.VIEWER, **params: Any) -> httpx.Response:
         return await self.orders.http.get(path, params=params, headers=self.orders.headers(self.organization_id, role))

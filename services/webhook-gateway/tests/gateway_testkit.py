@@ -54,7 +54,13 @@ class Gateway:
     http: httpx.AsyncClient
     tokens: Tokens
     settings: GatewaySettings
+    endpoint: Any = None
     organization_id: UUID = field(default_factory=new_id)
+
+    def operator(self) -> dict[str, str]:
+        principal = Principal(new_id(), None, Role.OPERATOR, "operator@example.com")
+        token = self.tokens.issue(principal, now=utc_now(), lifetime=timedelta(minutes=5))
+        return {"Authorization": f"Bearer {token}"}
 
     def owner(self, organization_id: UUID | None = None, role: Role = Role.STAFF) -> dict[str, str]:
         principal = Principal(new_id(), organization_id or self.organization_id, role, "tester@example.com")
@@ -71,6 +77,73 @@ class Gateway:
     async def deliver(self, channel: dict[str, Any], body: bytes, headers: dict[str, str] | None = None):
         given = shopify_headers(SHOPIFY_SECRET, body) if headers is None else headers
         return await self.http.post(f"/webhooks/{channel['id']}", content=body, headers=given)
+
+
+@dataclass
+class Merchant:
+    """A channel, and its owner reading the log of what it delivered."""
+
+    gateway: Gateway
+    channel: dict[str, Any]
+    organization_id: UUID
+
+    async def deliver(self, **fields: Any) -> str:
+        """Deliver a webhook. Returns its id."""
+        answer = await self.gateway.deliver(self.channel, order_body(**fields))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["id"]
+
+    async def forge(self) -> httpx.Response:
+        return await self.gateway.deliver(self.channel, b"{}", shopify_headers("another-secret-0123456789", b"{}"))
+
+    async def ask(self, method: str, path: str = "", *, role: Role = Role.STAFF, **given: Any) -> httpx.Response:
+        headers = self.gateway.owner(self.organization_id, role)
+        return await self.gateway.http.request(method, f"/channels/deliveries{path}", headers=headers, **given)
+
+    async def listed(self, **parameters: Any) -> list[dict[str, Any]]:
+        answer = await self.ask("GET", role=Role.VIEWER, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["items"]
+
+    async def shown(self, delivery_id: str, **wanted: Any) -> dict[str, Any]:
+        """Return a delivery once the log has it, and it is as wanted."""
+
+        async def there() -> dict[str, Any] | None:
+            answer = await self.ask("GET", f"/{delivery_id}", role=Role.VIEWER)
+            found = answer.json()
+            return found if answer.status_code == 200 and wanted.items() <= found.items() else None
+
+        return await eventually(there, what=f"delivery {delivery_id} with {wanted}")
+
+    async def settle(self, message_id: str, outcome: str, **changes: Any) -> None:
+        """Say what orders says when a delivery is settled."""
+        body = {
+            "organization_id": str(self.organization_id),
+            "channel_id": self.channel["id"],
+            "message_id": message_id,
+            "provider": "shopify",
+            "topic": "orders/create",
+            "delivery_id": "d-1",
+            "received_at": utc_now().isoformat(),
+            "outcome": outcome,
+            "order_id": None,
+            "external_order_id": None,
+            "error_type": None,
+            "error_message": None,
+            "note": None,
+            "settled_at": utc_now().isoformat(),
+            **changes,
+        }
+        connection = await aio_pika.connect(self.gateway.settings.rabbitmq_url.get_secret_value())
+        async with connection, connection.channel() as channel:
+            exchange = await channel.get_exchange(EVENTS_EXCHANGE)
+            message = aio_pika.Message(json.dumps(body).encode(), message_id=str(new_id()), delivery_mode=2)
+            await exchange.publish(message, routing_key="orders.delivery-settled.v1")
+
+
+async def merchant_of(gateway: Gateway) -> Merchant:
+    organization_id = new_id()
+    return Merchant(gateway, await gateway.connect(organization_id), organization_id)
 
 
 def random_client() -> tuple[str, int]:
@@ -90,7 +163,7 @@ async def running_gateway(settings: GatewaySettings, *, role: str = "serve", unt
         if until_ready:
             runtime = app._app._app._app.state.runtime
             await runtime.publisher.wait_connected(10)
-        yield Gateway(http, Tokens(settings.jwt_secret), settings)
+        yield Gateway(http, Tokens(settings.jwt_secret), settings, app)
 
 
 async def gateway_settings(sandbox: Sandbox, **values: object) -> GatewaySettings:

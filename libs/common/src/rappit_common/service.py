@@ -96,7 +96,7 @@ class StatefulService(Generic[StatefulT, UnitT]):
         settings: Its settings class.
         unit: Its unit of work.
         install_api: Adds its routers and state to the API's app.
-        router: Its FastStream subscribers, when it consumes.
+        router: Its FastStream subscribers, when it has any.
         subscriptions: Their queues, and those of its hot subscriptions.
         hot_subscriptions: Queues that it reads past FastStream, for their cost (messaging/hot_consumer.py).
         publishes: The events it publishes, for its AsyncAPI document.
@@ -105,7 +105,8 @@ class StatefulService(Generic[StatefulT, UnitT]):
         wrap: Puts a hot path in front of the app.
         larger_bodies: Path prefixes with a body limit of their own, in bytes.
         uses_broker: False for a service that neither publishes nor consumes: it starts and is ready without RabbitMQ.
-        needs_both_stores: False for a service whose API works while either PostgreSQL or the broker is there.
+        needs_both_stores: False for a service whose API works while either PostgreSQL or the broker is there; a process
+            that serves it is ready then, though it consumes nothing meanwhile.
     """
 
     name: str
@@ -160,13 +161,13 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
         limits=limits,
     )
-    consumes = role in {"serve", "worker"} and service.router is not None
+    consumes = role in {"serve", "worker"} and bool(service.subscriptions)
     _watch_stores(runtime, role, needs_both=service.needs_both_stores, uses_broker=runs_relay or consumes)
     parts: list[Part] = []
     if runs_relay:
         parts += [relay, Levels(database, outbox=True)]
-    if consumes and service.router is not None:
-        parts += _consuming_parts(service, runtime, service.router())
+    if consumes:
+        parts += _consuming_parts(service, runtime, role)
     for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
         parts += service.parts(runtime, own_role)
 
@@ -219,7 +220,7 @@ def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, us
 
 
 def _consuming_parts(
-    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], router: RabbitRouter
+    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], role: str
 ) -> list[Part]:
     settings = runtime.settings
     policy = RetryPolicy(
@@ -229,16 +230,20 @@ def _consuming_parts(
         settings.retry_delays_s,
         keep_claims=timedelta(days=settings.inbox_keep_days),
     )
-    consumers = Consumers(
-        service=service.name,
-        url=settings.rabbitmq_url,
-        router=router,
-        subscriptions=service.subscriptions,
-        policy=policy,
-        context={"units": runtime.units, **service.consumer_context(runtime)},
-        prefetch=settings.consumer_prefetch,
-        drain_timeout_s=settings.shutdown_timeout_s / 2,
-    )
+    consuming: list[Consumers | HotConsumer] = []
+    if service.router is not None:
+        consuming.append(
+            Consumers(
+                service=service.name,
+                url=settings.rabbitmq_url,
+                router=service.router(),
+                subscriptions=service.subscriptions,
+                policy=policy,
+                context={"units": runtime.units, **service.consumer_context(runtime)},
+                prefetch=settings.consumer_prefetch,
+                drain_timeout_s=settings.shutdown_timeout_s / 2,
+            )
+        )
     drain = DeadLetterDrain(
         service=service.name,
         database=runtime.database,
@@ -246,7 +251,7 @@ def _consuming_parts(
         subscriptions=service.subscriptions,
         retry_delays_s=settings.retry_delays_s,
     )
-    hot = [
+    consuming += [
         HotConsumer(
             service=service.name,
             url=settings.rabbitmq_url,
@@ -256,10 +261,11 @@ def _consuming_parts(
         )
         for subscription in service.hot_subscriptions(runtime)
     ]
-    runtime.readiness.add_flag("consumers", lambda: consumers.is_running and all(one.is_running for one in hot))
-    runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
+    if service.needs_both_stores or role == "worker":
+        runtime.readiness.add_flag("consumers", lambda: all(one.is_running for one in consuming))
+        runtime.readiness.add_flag("not_held", lambda: policy.held == 0)
     levels = Levels(runtime.database, queues=tuple(subscription.queue for subscription in service.subscriptions))
-    return [consumers, *hot, drain, levels]
+    return [*consuming, drain, levels]
 
 
 def create_app(name: str, prefix: str, lifespan: Callable[[FastAPI], Any]) -> FastAPI:

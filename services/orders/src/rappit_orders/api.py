@@ -9,6 +9,7 @@ from rappit_orders.messages import (
     ACCEPT_WEBHOOK,
     APPLY_RESERVATION,
     FOLLOW_SHIPMENTS,
+    DeliverySettled,
     OrderCancelled,
     OrderChanged,
     OrderPlaced,
@@ -31,6 +32,6 @@ SERVICE = StatefulService(
     unit=OrdersUnit,
     install_api=install_api,
     router=make_router,
-    publishes=(OrderPlaced, OrderChanged, OrderCancelled),
+    publishes=(OrderPlaced, OrderChanged, OrderCancelled, DeliverySettled),
     subscriptions=(ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS),
 )

@@ -19,6 +19,9 @@ from rappit_orders.domain.values import (
     Shortage,
 )
 
+MAX_SETTLED_CHARACTERS = 255
+MAX_REASON_CHARACTERS = 500
+
 Amount = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", description="Decimal string.")]
 
 
@@ -117,6 +120,32 @@ class OrderCancelled(OrderSnapshot):
     """The snapshot with which an order became cancelled; its demand is empty."""
 
     event_name: ClassVar[str] = "orders.order-cancelled.v1"
+
+
+class DeliverySettled(PublishedEvent):
+    """What became of one accepted webhook, told once it is certain: the gateway's delivery log shows it."""
+
+    event_name: ClassVar[str] = "orders.delivery-settled.v1"
+    # Though nothing but a log hangs on it: an outcome is told once, and published to nobody it would leave its delivery
+    # "accepted" for ever. Until the gateway's worker is deployed, outcomes wait in the outbox (ADR 0011).
+    mandatory: ClassVar[bool] = True
+
+    channel_id: UUID
+    message_id: Annotated[UUID, Field(description="Of the gateway's message: the delivery's id in its log.")]
+    provider: Annotated[str, Field(max_length=MAX_SETTLED_CHARACTERS)]
+    topic: Annotated[str, Field(max_length=MAX_SETTLED_CHARACTERS)]
+    delivery_id: Annotated[str, Field(max_length=MAX_SETTLED_CHARACTERS)]
+    received_at: Annotated[datetime, Field(description="When the gateway accepted it, or the one it repeats.")]
+    outcome: Literal["applied", "superseded", "duplicate", "ignored", "dead_lettered"]
+    order_id: UUID | None
+    external_order_id: Annotated[str | None, Field(max_length=MAX_SETTLED_CHARACTERS)]
+    error_type: Annotated[str | None, Field(max_length=200, description="Stable name; of a dead letter only.")]
+    error_message: Annotated[str | None, Field(max_length=MAX_REASON_CHARACTERS)]
+    note: Annotated[
+        str | None,
+        Field(max_length=MAX_REASON_CHARACTERS, description="A sentence, where the outcome alone does not say it all."),
+    ]
+    settled_at: datetime
 
 
 def _wire_name(field: str) -> str:

@@ -12,6 +12,7 @@ from rappit_orders.domain.channels.interface import Delivery
 from rappit_orders.domain.commands import ReceiveOrder
 from rappit_orders.domain.values import ReservationStatus, ShipmentStatus
 from rappit_orders.messages import (
+    DeliverySettled,
     OrderCancelled,
     OrderChanged,
     OrderPlaced,
@@ -22,7 +23,7 @@ from rappit_orders.messages import (
 
 SERVICES = Path(__file__).parents[3]
 OURS = Path(__file__).parents[2] / "contracts"
-PUBLISHED = (OrderPlaced, OrderChanged, OrderCancelled)
+PUBLISHED = (OrderPlaced, OrderChanged, OrderCancelled, DeliverySettled)
 
 
 def examples(folder):

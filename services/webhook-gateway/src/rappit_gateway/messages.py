@@ -1,4 +1,4 @@
-"""What the gateway tells the other services.
+"""What the gateway tells the other services, and what it reads of what they say.
 
 The body of ``gateway.webhook-received.v1`` is the webhook's own, byte for byte, so its contract is about its headers:
 ``contracts/gateway.webhook-received.v1/schema.json`` describes ``{"headers": {...}, "body": "..."}``.
@@ -9,6 +9,10 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+from rappit_common.messaging.events import ReceivedEvent
+from rappit_common.messaging.topology import Subscription
+
+from rappit_gateway.domain.deliveries import DeliveryOutcome, DeliveryStatus
 
 WEBHOOK_RECEIVED = "gateway.webhook-received.v1"
 RAW_CONTENT_TYPE = "application/octet-stream"
@@ -57,3 +61,42 @@ class WebhookReceived(BaseModel):
 
     headers: WebhookReceivedHeaders
     body: str
+
+
+class DeliverySettled(ReceivedEvent):
+    """What orders says became of a webhook, as far as the log cares."""
+
+    channel_id: UUID
+    message_id: UUID
+    provider: str
+    topic: str = ""
+    delivery_id: str = ""
+    received_at: datetime
+    outcome: Literal["applied", "superseded", "duplicate", "ignored", "dead_lettered"]
+    order_id: UUID | None = None
+    external_order_id: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    note: str | None = None
+    settled_at: datetime
+
+    def to_outcome(self, trace_id: str | None) -> DeliveryOutcome:
+        """Return it as the log keeps it."""
+        return DeliveryOutcome(
+            message_id=self.message_id,
+            channel_id=self.channel_id,
+            provider=self.provider,
+            topic=self.topic,
+            delivery_id=self.delivery_id,
+            received_at=self.received_at,
+            status=DeliveryStatus(self.outcome),
+            cause=self.error_type,
+            detail=self.error_message or self.note,
+            external_order_id=self.external_order_id,
+            order_id=self.order_id,
+            settled_at=self.settled_at,
+            trace_id=trace_id,
+        )
+
+
+NOTE_OUTCOME = Subscription("webhook-gateway.note-outcome", ("orders.delivery-settled.v1",))

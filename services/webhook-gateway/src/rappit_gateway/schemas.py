@@ -1,14 +1,17 @@
 """HTTP bodies of the channels' API."""
 
+import base64
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from rappit_gateway.domain.channels import Provider
+from rappit_gateway.domain.deliveries import DeliveryStatus
 from rappit_gateway.domain.hmac_options import DEFAULT_SIGNATURE_HEADER, HmacAlgorithm, HmacOptions, SignatureEncoding
-from rappit_gateway.models import Channel
+from rappit_gateway.models import Channel, WebhookBody, WebhookDelivery
+from rappit_gateway.repository.deliveries import DeliveryFilter
 from rappit_gateway.service.channels import ChangeChannel, ConnectChannel, hmac_options
 
 MAX_GIVEN_SECRET_CHARACTERS = 1_000
@@ -182,3 +185,110 @@ def describe(channel: Channel, *, public_base_url: str, usual_quota_per_minute: 
             for secret in channel.secrets
         ],
     )
+
+
+class DeliveryRead(BaseModel):
+    """A webhook that reached one of your channels, and what became of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID = Field(description="Also the id that the webhook was answered with.")
+    channel_id: UUID
+    provider: str
+    topic: str
+    delivery_id: str = Field(description="The provider's own; may be empty, or repeat.")
+    dedupe_key: str | None
+    source: str | None
+    status: DeliveryStatus
+    cause: str | None = Field(description="Stable name of why it was rejected or dead-lettered.")
+    detail: str | None = Field(description="The same as a sentence, or why it was ignored.")
+    external_order_id: str | None
+    order_id: UUID | None
+    received_at: datetime
+    settled_at: datetime | None
+    body_bytes: int | None = Field(description="As received; of a rejected one as announced.")
+    spooled: bool = Field(description="Whether it went through PostgreSQL, since the broker was away.")
+    trace_id: str | None
+    client: str | None = Field(description="The source address of a rejected one.")
+    left_out: int = Field(description="Rejected ones of this channel without a row, since the one before this.")
+    replay_of: UUID | None = Field(description="The delivery that this one runs again.")
+
+
+class DeliveryDetail(DeliveryRead):
+    """A delivery whole, with what it said as long as that is kept."""
+
+    headers: dict[str, Any] | None
+    body: str | None = Field(description="Its text, or base64 when `body_encoding` says so.")
+    body_encoding: str | None
+
+    @classmethod
+    def of(cls, delivery: WebhookDelivery, kept: WebhookBody | None) -> "DeliveryDetail":
+        """Return it as its owner sees it."""
+        read = DeliveryRead.model_validate(delivery).model_dump()
+        if kept is None:
+            return cls(**read, headers=None, body=None, body_encoding=None)
+        try:
+            body, encoding = kept.body.decode(), "utf-8"
+        except UnicodeDecodeError:
+            body, encoding = base64.b64encode(kept.body).decode(), "base64"
+        return cls(**read, headers=kept.headers, body=body, body_encoding=encoding)
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=500, description="For the audit log.")]
+
+
+class DeliveryReplay(BaseModel):
+    """How to run one delivery again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason = "requested"
+
+
+class DeliverySet(BaseModel):
+    """Which deliveries; at least one of these must be named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel_id: UUID | None = None
+    topic: str | None = Field(default=None, max_length=255)
+    status: list[DeliveryStatus] = Field(default=[], max_length=len(DeliveryStatus))
+    cause: str | None = Field(default=None, max_length=300)
+    external_order_id: str | None = Field(default=None, max_length=255)
+    since: AwareDatetime | None = None
+    before: AwareDatetime | None = None
+
+    def to_filter(self) -> DeliveryFilter:
+        """Return what the use case takes."""
+        return DeliveryFilter(
+            channel_id=self.channel_id,
+            topic=self.topic,
+            statuses=tuple(dict.fromkeys(self.status)),
+            cause=self.cause,
+            external_order_id=self.external_order_id,
+            since=self.since,
+            before=self.before,
+        )
+
+
+class DeliverySetReplay(BaseModel):
+    """How to run a filtered set again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filter: DeliverySet
+    dry_run: bool = Field(default=False, description="Only say what would run.")
+    cursor: str | None = Field(default=None, max_length=512, description="`next_cursor` of the call before.")
+    reason: Reason = "requested"
+
+
+class DeliverySetReplayed(BaseModel):
+    """What became of the wish. A call looks at 1,000 deliveries at most, newest first; `more` says that older match."""
+
+    dry_run: bool
+    matched: int
+    replayed: int = Field(description="Run again; in a dry run, how many would be.")
+    under_way: int = Field(description="Whose replay is under way already: not sent a second time.")
+    without_body: int = Field(description="Whose body is not kept any more.")
+    more: bool
+    next_cursor: str | None

@@ -35,3 +35,7 @@ class GatewaySettings(StatefulSettings):
     channel_cache_ttl_s: float = Field(default=30, gt=0, le=300)
     unverified_per_minute: int = Field(default=60, ge=1, le=100_000)
     channel_quota_per_minute: int = Field(default=6_000, ge=1, le=1_000_000)
+    delivery_log_rows: int = Field(default=10_000, ge=1, le=1_000_000)
+    delivery_log_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024)
+    delivery_keep_days: int = Field(default=30, ge=1, le=3_650)
+    delivery_body_keep_days: int = Field(default=7, ge=1, le=3_650)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.server
 async def test_models_are_what_migrations_make(sandbox):
     urls = await sandbox.prepare("rappit_gateway", "gateway")
     own = set(GatewayBase.metadata.tables)
-    assert own == {"channels", "channel_secrets"}
+    assert own == {"channels", "channel_secrets", "webhook_deliveries", "webhook_bodies"}
     shared = {table.name for table in tables.metadata.sorted_tables}
 
     def differences(connection):

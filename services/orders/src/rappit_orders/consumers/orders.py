@@ -1,5 +1,6 @@
 """The service's three queues."""
 
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rappit_common.unit_of_work import UnitsOfWork
 
 from rappit_orders.domain.channels import read_delivery
 from rappit_orders.domain.channels.interface import Delivery
+from rappit_orders.domain.commands import Command, Ignored
 from rappit_orders.messages import (
     ACCEPT_WEBHOOK,
     APPLY_RESERVATION,
@@ -20,6 +22,7 @@ from rappit_orders.messages import (
     WebhookHeaders,
 )
 from rappit_orders.service import following, intake
+from rappit_orders.service.settling import Settled, delivery_settled
 from rappit_orders.unit import OrdersUnit
 
 Units = Annotated[UnitsOfWork[OrdersUnit], Context("units")]
@@ -42,7 +45,7 @@ def dedupe_claim(headers: WebhookHeaders) -> str:
 
 
 async def accept_webhook(message: RabbitMessage, units: Units) -> None:
-    """Turn a channel's delivery into its order; a repeated delivery is a no-op.
+    """Turn a channel's delivery into its order, and tell the gateway's log; a repeated delivery is told and no more.
 
     Raises:
         ValidationError: The gateway's headers are not as its contract says: dead-lettered.
@@ -51,26 +54,42 @@ async def accept_webhook(message: RabbitMessage, units: Units) -> None:
     headers = WebhookHeaders.model_validate(message.headers)
     delivery = Delivery(headers.topic, message.body, headers.received_at)
     command = read_delivery(headers.provider, delivery)
-    key = dedupe_claim(headers)
+    key, now = dedupe_claim(headers), utc_now()
     async with units.begin(headers.organization_id) as unit:
         # Both in one statement: a redelivery repeats the message's id, a channel's retry repeats only its key.
         claimed = await unit.inbox.claim_many(ACCEPT_WEBHOOK.queue, [message.message_id, key])
-        if key not in claimed or message.message_id not in claimed:
-            _log.info("delivery_repeated", channel_id=str(headers.channel_id), delivery_id=headers.delivery_id)
+        if message.message_id not in claimed:
+            # What became of it was told when it was claimed.
+            _log.info("message_repeated", channel_id=str(headers.channel_id), delivery_id=headers.delivery_id)
             return
-        await intake.accept_delivery(
-            unit,
-            command,
-            channel_id=headers.channel_id,
-            actor=headers.provider,
-            now=utc_now(),
-            cause={
-                "channel_id": str(headers.channel_id),
-                "topic": headers.topic,
-                "delivery_id": headers.delivery_id,
-                "message_id": str(message.message_id),
-            },
-        )
+        if key in claimed:
+            settled = await _accept(unit, command, headers, message, now)
+        else:
+            _log.info("delivery_repeated", channel_id=str(headers.channel_id), delivery_id=headers.delivery_id)
+            settled = Settled(
+                "duplicate", external_order_id=None if isinstance(command, Ignored) else command.external_order_id
+            )
+        event = delivery_settled(headers, message.message_id, settled, now=now)
+        if event is not None:
+            unit.outbox.add(event)
+
+
+async def _accept(
+    unit: OrdersUnit, command: Command, headers: WebhookHeaders, message: RabbitMessage, now: datetime
+) -> Settled:
+    return await intake.accept_delivery(
+        unit,
+        command,
+        channel_id=headers.channel_id,
+        actor=headers.provider,
+        now=now,
+        cause={
+            "channel_id": str(headers.channel_id),
+            "topic": headers.topic,
+            "delivery_id": headers.delivery_id,
+            "message_id": str(message.message_id),
+        },
+    )
 
 
 async def apply_reservation(event: ReservationAnswer, message: RabbitMessage, units: Units) -> None:

@@ -12,6 +12,7 @@ from rappit_orders.domain.commands import Command, Ignored, ReceiveOrder, Remove
 from rappit_orders.domain.order import Happening, Order, Outcome
 from rappit_orders.domain.values import OrderContent
 from rappit_orders.service.publishing import Told, record
+from rappit_orders.service.settling import Settled
 from rappit_orders.unit import OrdersUnit
 
 _log = get_logger()
@@ -19,7 +20,7 @@ _log = get_logger()
 
 async def accept_delivery(
     unit: OrdersUnit, command: Command, *, channel_id: UUID, actor: str, now: datetime, cause: Mapping[str, Any]
-) -> Outcome | None:
+) -> Settled:
     """Do what a channel's delivery asks, once the adapter has understood it.
 
     Args:
@@ -31,13 +32,13 @@ async def accept_delivery(
         cause: The delivery's ids and topic, for the timeline.
 
     Returns:
-        What it did to its order, or None when it asked nothing of any.
+        What became of it, for the gateway's log.
     """
     if isinstance(command, Ignored):
         ignored = Happening("delivery_ignored", f"A delivery was ignored: {command.reason}.", actor)
         await unit.timeline.append(None, [ignored], at=now, cause=cause)
         _log.info("delivery_ignored", channel_id=str(channel_id), reason=command.reason)
-        return None
+        return Settled("ignored", note=ignored.message)
     order = _unheard_of(command, channel_id, now)
     told = Told.of(order)
     outcome = _tell(order, command, actor, now)
@@ -49,7 +50,14 @@ async def accept_delivery(
         await unit.orders.save(order)
     await record(unit, order, told, now=now, cause=cause)
     _log.info("delivery_accepted", order_id=str(order.id), outcome=outcome.value, state=order.state.value)
-    return outcome
+    return _settled(order, outcome)
+
+
+def _settled(order: Order, outcome: Outcome) -> Settled:
+    # What says only what is known already is as true of the order as what taught it.
+    note = "The order was so already." if outcome is Outcome.UNCHANGED else None
+    kind = "superseded" if outcome is Outcome.SUPERSEDED else "applied"
+    return Settled(kind, order.id, order.external_order_id, note)
 
 
 def _unheard_of(command: ReceiveOrder | RemoveOrder, channel_id: UUID, now: datetime) -> Order:

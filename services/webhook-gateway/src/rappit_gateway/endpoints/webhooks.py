@@ -40,6 +40,7 @@ from rappit_gateway.endpoints.outcomes import ACCEPTED, CLIENT_GONE, PING, SPOOL
 from rappit_gateway.endpoints.trace import Trace, Tracing
 from rappit_gateway.service.acceptance import Acceptance, VerifiedWebhook
 from rappit_gateway.service.deadline import Deadline
+from rappit_gateway.service.delivery_log import DeliveryLog
 from rappit_gateway.service.directory import ChannelDirectory, DirectoryAwayError
 
 PREFIX = "/webhooks/"
@@ -133,6 +134,7 @@ class _Intake:
         deadline: By when it must be answered.
         held_bytes: Of its body, in hand.
         is_read: Whether its body is whole.
+        channel: Whose address it came to, once that is known.
     """
 
     source: str
@@ -140,6 +142,7 @@ class _Intake:
     deadline: Deadline
     held_bytes: int = field(default=0)
     is_read: bool = field(default=False)
+    channel: KnownChannel | None = field(default=None)
 
     def announced_bytes(self) -> int | None:
         """Return the length that its headers tell; None when they tell none."""
@@ -166,11 +169,12 @@ class WebhookEndpoint:
         tracing: Gives each request its trace.
         limits: What is taken in.
         outcomes: Counts what becomes of it.
+        deliveries: Where the merchant reads what became of it.
         wall_clock: Seconds of the epoch.
         monotonic: Seconds, for durations.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that the hot path is put together of, once a process
         self,
         app: ASGIApp,
         *,
@@ -179,6 +183,7 @@ class WebhookEndpoint:
         tracing: Tracing,
         limits: WebhookLimits,
         outcomes: Outcomes,
+        deliveries: DeliveryLog,
         wall_clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
@@ -189,6 +194,7 @@ class WebhookEndpoint:
         self._limits = limits
         self._admission = Admission(limits.quotas, monotonic)
         self._outcomes = outcomes
+        self._deliveries = deliveries
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._accepted_lines = LineBudget(LINES_PER_S, monotonic)
@@ -239,6 +245,7 @@ class WebhookEndpoint:
         finally:
             self._held_bytes -= intake.held_bytes
         self._outcomes.count(SPOOLED if accepted.is_spooled else ACCEPTED)
+        self._deliveries.accepted(webhook, accepted)
         left_out = self._accepted_lines.take()
         if left_out is not None:
             _log.info(
@@ -285,6 +292,7 @@ class WebhookEndpoint:
             raise ChannelsAwayError("The channel cannot be looked up for the moment; send the webhook again.") from None
         if channel is None:
             raise UnknownChannelError("No channel has this address: copy its webhook URL again.")
+        intake.channel = channel
         if not channel.is_active:
             raise GoneChannelError("This channel was disconnected: remove the webhook from the shop.")
         return channel
@@ -342,6 +350,15 @@ class WebhookEndpoint:
 
     async def _refuse(self, scope: Scope, send: Send, refusal: RappitError, trace: Trace, intake: _Intake) -> None:
         self._outcomes.count(refusal.code)
+        # An address that is no channel's has no tenant whose log could tell of it: only the metric and the line below.
+        if intake.channel is not None:
+            self._deliveries.rejected(
+                intake.channel,
+                refusal,
+                client=intake.source,
+                announced_bytes=intake.announced_bytes(),
+                trace_id=trace.trace_id,
+            )
         left_out = self._refused_lines.take()
         if left_out is not None:
             log = _log.warning if refusal.status >= SERVER_ERROR else _log.info
