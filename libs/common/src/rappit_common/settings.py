@@ -92,6 +92,8 @@ class StatefulSettings(ServiceSettings):
     publish_timeout_s: float = Field(default=5, gt=0, le=60)
     consumer_prefetch: int = Field(default=32, ge=1, le=1_000)
     retry_delays_s: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split)] = (5.0, 30.0)
+    requeue_answer_timeout_s: float = Field(default=90, gt=0, le=24 * 3600)
+    dead_letter_keep_days: int = Field(default=30, ge=1, le=3_650)
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

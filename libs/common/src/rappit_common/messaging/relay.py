@@ -7,6 +7,7 @@ row (docs/adr/0002). A row published twice after such a death is absorbed by the
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,13 +48,23 @@ class Relay:
         publisher: Where to.
         batch_rows: Rows taken and published together at most.
         poll_s: How often to look when nobody nudges.
+        also_purge: Called after each purge of outbox and inbox, for what else grows old in the schema.
     """
 
-    def __init__(self, database: Database, publisher: Publisher, *, batch_rows: int = 200, poll_s: float = 0.1) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        *,
+        batch_rows: int = 200,
+        poll_s: float = 0.1,
+        also_purge: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._database = database
         self._publisher = publisher
         self._batch_rows = batch_rows
         self._poll_s = poll_s
+        self._also_purge = also_purge
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -180,6 +191,8 @@ class Relay:
             await asyncio.sleep(PURGE_EVERY_S)
             try:
                 await self.purge()
+                if self._also_purge is not None:
+                    await self._also_purge()
             except Exception as error:  # noqa: BLE001 - purging is tried again in a minute
                 _log.warning("purge_failed", error=repr(error))
 
