@@ -35,6 +35,8 @@ SETTINGS = {
     # Shorter than in production, so that a run ends; none of them decides what is right.
     "RETRY_DELAYS_S": "0.5,1",
     "SHUTDOWN_TIMEOUT_S": "4",
+    # A purchase is looked up no sooner than twice as long as its carrier may take.
+    "CARRIER_TOTAL_TIMEOUT_S": "2",
     "PURCHASE_STALE_S": "5",
     "RECONCILE_POLL_S": "0.5",
     "RECONCILE_DELAYS_S": "1,2,3,5,8",

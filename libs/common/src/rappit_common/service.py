@@ -21,11 +21,14 @@ from fastapi import FastAPI
 from faststream.rabbit import RabbitRouter
 from starlette.types import ASGIApp
 
+from rappit_common.clock import utc_now
 from rappit_common.database.engine import Database
 from rappit_common.limits import RateLimits
 from rappit_common.logs import configure_logs, get_logger
 from rappit_common.messaging.consumers import Consumers
-from rappit_common.messaging.dead_letters import DeadLetterDrain
+from rappit_common.messaging.dead_letters.drain import Announce, DeadLetterDrain
+from rappit_common.messaging.dead_letters.retention import purge_settled
+from rappit_common.messaging.dead_letters.runner import RequeueRunner
 from rappit_common.messaging.hot_consumer import HotConsumer, HotSubscription
 from rappit_common.messaging.levels import Levels
 from rappit_common.messaging.publisher import Publisher
@@ -40,10 +43,12 @@ from rappit_common.web.asyncapi import NamedEvent, asyncapi_router
 from rappit_common.web.auth import Tokens
 from rappit_common.web.health import Readiness, install_health
 from rappit_common.web.middleware import BodyLimit, RequestContext
-from rappit_common.web.ops import dead_letter_router
+from rappit_common.web.ops.router import ops_router
 from rappit_common.web.problems import install_problem_handlers
 
 KEEP_ALIVE_S = 75
+# What handling itself may take, on top of the pauses between a requeued letter's attempts.
+HANDLING_S = 30
 BACKLOG = 2_048
 
 _log = get_logger()
@@ -104,6 +109,8 @@ class StatefulService(Generic[StatefulT, UnitT]):
         parts: Its own background parts, for the role given (``api``, ``worker`` or ``relay``).
         wrap: Puts a hot path in front of the app.
         larger_bodies: Path prefixes with a body limit of their own, in bytes.
+        announce_dead_letter: Given a row of the dead letters just kept, the event that tells of it; it goes to the
+            outbox in the same transaction.
         uses_broker: False for a service that neither publishes nor consumes: it starts and is ready without RabbitMQ.
         needs_both_stores: False for a service whose API works while either PostgreSQL or the broker is there; a process
             that serves it is ready then, though it consumes nothing meanwhile.
@@ -124,6 +131,7 @@ class StatefulService(Generic[StatefulT, UnitT]):
     parts: Callable[[Runtime[StatefulT, UnitT], str], list[Part]] = lambda _runtime, _role: []
     wrap: Callable[[ASGIApp, Runtime[StatefulT, UnitT]], ASGIApp] = lambda app, _runtime: app
     larger_bodies: dict[str, int] = field(default_factory=dict[str, int])
+    announce_dead_letter: Announce | None = None
     uses_broker: bool = True
     needs_both_stores: bool = True
 
@@ -148,26 +156,24 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         batch_bytes=settings.relay_batch_bytes,
         poll_s=settings.relay_poll_s,
         keep_claims=timedelta(days=settings.inbox_keep_days),
+        also_purge=lambda: purge_settled(database, keep_days=settings.dead_letter_keep_days, now=utc_now()),
     )
     limits = RateLimits(settings.redis_url)
     runs_relay = service.uses_broker and role in {"serve", "relay"}
+    nudge: Callable[[], None] = relay.nudge if runs_relay else lambda: None
     runtime = Runtime(
         settings=settings,
         database=database,
-        units=UnitsOfWork(
-            database, service.unit, relay.nudge if runs_relay else lambda: None, has_relay=service.uses_broker
-        ),
+        units=UnitsOfWork(database, service.unit, nudge, has_relay=service.uses_broker),
         publisher=publisher,
         tokens=Tokens(settings.jwt_secret, settings.jwt_secret_previous),
         limits=limits,
     )
     consumes = role in {"serve", "worker"} and bool(service.subscriptions)
     _watch_stores(runtime, role, needs_both=service.needs_both_stores, uses_broker=runs_relay or consumes)
-    parts: list[Part] = []
-    if runs_relay:
-        parts += [relay, Levels(database, outbox=True)]
+    parts: list[Part] = _relaying_parts(service, runtime, relay) if runs_relay else []
     if consumes:
-        parts += _consuming_parts(service, runtime, role)
+        parts += _consuming_parts(service, runtime, role, nudge)
     for own_role in ("api", "worker", "relay") if role == "serve" else (role,):
         parts += service.parts(runtime, own_role)
 
@@ -193,12 +199,24 @@ def _compose(service: StatefulService[StatefulT, UnitT], settings: StatefulT, ro
         return app
     service.install_api(app, runtime)
     if service.subscriptions:
-        app.include_router(dead_letter_router(service.name), prefix=service.prefix)
+        app.include_router(ops_router(service.name, service.subscriptions), prefix=service.prefix)
     if service.subscriptions or service.publishes:
         consumed = service.router() if service.router else None
         hot = service.hot_subscriptions(runtime)
         app.include_router(asyncapi_router(service.name, consumed, service.publishes, hot), prefix=service.prefix)
     return service.wrap(wrap_app(app, settings, service.larger_bodies), runtime)
+
+
+def _relaying_parts(
+    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], relay: Relay
+) -> list[Part]:
+    parts: list[Part] = [relay, Levels(runtime.database, outbox=True)]
+    if not service.subscriptions:
+        return parts
+    settings = runtime.settings
+    # Never while a requeued letter's attempts may still be under way, whatever the setting says.
+    patience_s = max(settings.requeue_answer_timeout_s, sum(settings.retry_delays_s) + HANDLING_S)
+    return [*parts, RequeueRunner(runtime.units, answer_timeout_s=patience_s)]
 
 
 async def _stop_within(part: Part, timeout_s: float) -> None:
@@ -220,7 +238,10 @@ def _watch_stores(runtime: Runtime[Any, Any], role: str, *, needs_both: bool, us
 
 
 def _consuming_parts(
-    service: StatefulService[StatefulT, UnitT], runtime: Runtime[StatefulT, UnitT], role: str
+    service: StatefulService[StatefulT, UnitT],
+    runtime: Runtime[StatefulT, UnitT],
+    role: str,
+    nudge: Callable[[], None],
 ) -> list[Part]:
     settings = runtime.settings
     policy = RetryPolicy(
@@ -250,6 +271,8 @@ def _consuming_parts(
         url=settings.rabbitmq_url,
         subscriptions=service.subscriptions,
         retry_delays_s=settings.retry_delays_s,
+        announce=service.announce_dead_letter,
+        nudge=nudge,
     )
     consuming += [
         HotConsumer(

@@ -94,6 +94,8 @@ class StatefulSettings(ServiceSettings):
     consumer_prefetch: int = Field(default=32, ge=1, le=1_000)
     inbox_keep_days: int = Field(default=7, ge=2, le=365)
     retry_delays_s: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split)] = (5.0, 30.0)
+    requeue_answer_timeout_s: float = Field(default=90, gt=0, le=24 * 3600)
+    dead_letter_keep_days: int = Field(default=30, ge=1, le=3_650)
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from rappit_common.clock import new_id, utc_now
 from rappit_common.database.engine import Database, is_outage
-from rappit_common.messaging.dead_letters import dead_letter_row
+from rappit_common.messaging.dead_letters.letter import dead_letter_row
 from rappit_common.messaging.headers import MAX_HEADERS_BYTES, attempt_of, bounded
 from rappit_common.messaging.outbox import NoRelayError, Outbox
 from rappit_common.web.auth import InvalidTokenError, Tokens

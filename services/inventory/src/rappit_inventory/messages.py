@@ -145,6 +145,7 @@ class WaitingFillable(ReceivedEvent):
 RESERVE = Subscription(
     "inventory.reserve-on-order-changed",
     ("orders.order-placed.v1", "orders.order-changed.v1", "orders.order-cancelled.v1"),
+    OrderDemand,
 )
-COMMIT = Subscription("inventory.commit-on-shipment-changed", ("shipping.shipment-changed.v1",))
-FILL = Subscription("inventory.fill-waiting", (StockArrived.event_name,))
+COMMIT = Subscription("inventory.commit-on-shipment-changed", ("shipping.shipment-changed.v1",), ShipmentState)
+FILL = Subscription("inventory.fill-waiting", (StockArrived.event_name,), WaitingFillable)

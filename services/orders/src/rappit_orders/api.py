@@ -14,6 +14,7 @@ from rappit_orders.messages import (
     OrderChanged,
     OrderPlaced,
 )
+from rappit_orders.service.settling import announce_dead_letter
 from rappit_orders.settings import OrdersSettings
 from rappit_orders.unit import OrdersUnit
 
@@ -34,4 +35,5 @@ SERVICE = StatefulService(
     router=make_router,
     publishes=(OrderPlaced, OrderChanged, OrderCancelled, DeliverySettled),
     subscriptions=(ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS),
+    announce_dead_letter=announce_dead_letter,
 )

@@ -1,14 +1,17 @@
 """What the service tells others, and what it reads of what others say."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from rappit_common.messaging.events import PublishedEvent, ReceivedEvent
 from rappit_common.messaging.topology import Subscription
 
-from rappit_orders.domain.commands import ApplyReservation, FollowShipment
+from rappit_orders.domain.channels import read_delivery
+from rappit_orders.domain.channels.interface import Delivery
+from rappit_orders.domain.commands import ApplyReservation, Command, FollowShipment
 from rappit_orders.domain.values import (
     Allocation,
     Demand,
@@ -166,6 +169,18 @@ class WebhookHeaders(BaseModel):
     received_at: datetime
 
 
+def read_webhook(headers: Mapping[str, Any], body: bytes) -> tuple[WebhookHeaders, Command]:
+    """Return what an accepted webhook says of itself, and the one command that it stands for.
+
+    Raises:
+        ValidationError: The gateway's headers are not as its contract says.
+        UnknownProviderError: No adapter reads its provider.
+        InvalidDeliveryError: The body is not what its topic says; names the field.
+    """
+    told = WebhookHeaders.model_validate(headers)
+    return told, read_delivery(told.provider, Delivery(told.topic, body, told.received_at))
+
+
 class _ReadAllocation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -240,6 +255,6 @@ class ShipmentNews(ReceivedEvent):
         return FollowShipment(self.order_id, shipment)
 
 
-ACCEPT_WEBHOOK = Subscription("orders.accept-webhook", ("gateway.webhook-received.v1",))
-APPLY_RESERVATION = Subscription("orders.apply-reservation", ("inventory.reservation-changed.v1",))
-FOLLOW_SHIPMENTS = Subscription("orders.follow-shipments", ("shipping.shipment-changed.v1",))
+ACCEPT_WEBHOOK = Subscription("orders.accept-webhook", ("gateway.webhook-received.v1",), read_webhook)
+APPLY_RESERVATION = Subscription("orders.apply-reservation", ("inventory.reservation-changed.v1",), ReservationAnswer)
+FOLLOW_SHIPMENTS = Subscription("orders.follow-shipments", ("shipping.shipment-changed.v1",), ShipmentNews)

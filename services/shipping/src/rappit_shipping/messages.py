@@ -8,10 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from rappit_common.messaging.events import PublishedEvent, ReceivedEvent
 from rappit_common.messaging.topology import Subscription
 
-FOLLOW_ORDERS = Subscription(
-    "shipping.follow-orders", ("orders.order-placed.v1", "orders.order-changed.v1", "orders.order-cancelled.v1")
-)
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,3 +81,10 @@ class OrderSnapshot(ReceivedEvent):
     shipping_address: ReadAddress | None = None
     allocations: tuple[ReadAllocation, ...] = ()
     updated_at: datetime
+
+
+FOLLOW_ORDERS = Subscription(
+    "shipping.follow-orders",
+    ("orders.order-placed.v1", "orders.order-changed.v1", "orders.order-cancelled.v1"),
+    OrderSnapshot,
+)

@@ -99,4 +99,4 @@ class DeliverySettled(ReceivedEvent):
         )
 
 
-NOTE_OUTCOME = Subscription("webhook-gateway.note-outcome", ("orders.delivery-settled.v1",))
+NOTE_OUTCOME = Subscription("webhook-gateway.note-outcome", ("orders.delivery-settled.v1",), DeliverySettled)

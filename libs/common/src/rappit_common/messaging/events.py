@@ -13,6 +13,7 @@ HEADER_ATTEMPT = "rappit-attempt"
 HEADER_ERROR_TYPE = "rappit-error-type"
 HEADER_ERROR_MESSAGE = "rappit-error-message"
 HEADER_ERROR_STACK = "rappit-error-stack"
+HEADER_REQUEUE = "rappit-requeue-id"
 
 
 class PublishedEvent(BaseModel):

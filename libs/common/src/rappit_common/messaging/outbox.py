@@ -90,6 +90,12 @@ class Outbox:
         self._rows.append(row)
         return row["id"]
 
+    def wrote(self) -> None:
+        """Say that rows were written past this object, where a statement copies them inside of the database."""
+        if not self.has_relay:
+            raise NoRelayError("rows would stay in the outbox: this service is composed without a broker")
+        self.used = True
+
     async def flush(self) -> None:
         """Write what was added. Called by the unit of work before its commit."""
         if self._rows:

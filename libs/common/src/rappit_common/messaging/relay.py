@@ -10,7 +10,7 @@ awaited, and a row that is committed meanwhile waits for neither.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -119,6 +119,7 @@ class Relay:
         batch_bytes: Of their bodies and headers together at most; a single larger row is a batch.
         poll_s: How often to look when nobody nudges.
         keep_claims: How long the inbox remembers what was handled.
+        also_purge: Called after each purge of outbox and inbox, for what else grows old in the schema.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Relay:
         batch_bytes: int = 16 * 1024 * 1024,
         poll_s: float = 0.1,
         keep_claims: timedelta = timedelta(days=7),
+        also_purge: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._publisher = publisher
@@ -137,6 +139,7 @@ class Relay:
         self._batch_rows = batch_rows
         self._poll_s = poll_s
         self._keep_claims = keep_claims
+        self._also_purge = also_purge
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._under_way: set[asyncio.Task[None]] = set()
@@ -268,6 +271,8 @@ class Relay:
             await asyncio.sleep(PURGE_EVERY_S)
             try:
                 await self.purge()
+                if self._also_purge is not None:
+                    await self._also_purge()
             except Exception as error:  # noqa: BLE001 - purging is tried again in a minute
                 _log.warning("purge_failed", error=repr(error))
 
@@ -284,7 +289,9 @@ class Relay:
     async def _purge_some(self, table: Table, moment: ColumnElement[datetime], keep: timedelta) -> int:
         # By the rows' places: a wide key would have to be compared member by member.
         place = literal_column("ctid")
-        old = select(place).select_from(table).where(moment < func.now() - keep).order_by(moment).limit(PURGE_ROWS)
+        old = select(place.label("place")).select_from(table).where(moment < func.now() - keep).order_by(moment)
+        # Chosen once, ahead: a subquery that locks may be run again for each row, and its limit is then none.
+        chosen = old.limit(PURGE_ROWS).with_for_update(skip_locked=True).cte("chosen")
         async with self._database.engine.begin() as connection:
-            removed = await connection.execute(delete(table).where(place.in_(old.with_for_update(skip_locked=True))))
+            removed = await connection.execute(delete(table).where(place.in_(select(chosen.c.place))))
         return removed.rowcount

@@ -11,12 +11,14 @@ nothing is lost: a queue has no bound then, and a message that kills its consume
 20 times on 4.x.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from faststream.rabbit import QueueType, RabbitQueue
+from pydantic import BaseModel
 
 from rappit_common.messaging.events import DEAD_LETTERS_EXCHANGE, EVENTS_EXCHANGE
 
@@ -30,15 +32,42 @@ class Subscription:
     Args:
         queue: ``<service>.<reaction>``, for example ``inventory.reserve-on-order-changed``.
         events: Names of events, each also its routing key.
+        reads: What its consumer reads: the event's model, or a function of headers and body that raises what the
+            consumer would. It stands here, and the consumer uses the same, so that an operator's edit is judged by it.
     """
 
     queue: str
     events: tuple[str, ...]
+    reads: type[BaseModel] | Callable[[Mapping[str, Any], bytes], object] | None = field(default=None, compare=False)
 
     @property
     def dead_letter_queue(self) -> str:
         """Where its poison waits to be drained into the dead-letter table."""
         return f"{self.queue}.dlq"
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema of what its consumer reads; None where that is no JSON, or not declared."""
+        model = self._model
+        return None if model is None else model.model_json_schema()
+
+    def read(self, headers: Mapping[str, Any], body: bytes) -> object:
+        """Read a message as its consumer would.
+
+        Raises:
+            Exception: Whatever the consumer would raise.
+        """
+        model = self._model
+        if model is not None:
+            return model.model_validate_json(body)
+        if self.reads is None:
+            return body
+        return cast("Callable[[Mapping[str, Any], bytes], object]", self.reads)(headers, body)
+
+    @property
+    def _model(self) -> type[BaseModel] | None:
+        reads = self.reads
+        return reads if isinstance(reads, type) and issubclass(reads, BaseModel) else None
 
     def as_faststream(self) -> RabbitQueue:
         """Return the queue for a FastStream subscriber, which finds it declared already."""

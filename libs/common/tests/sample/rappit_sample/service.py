@@ -44,7 +44,7 @@ class RefusedNoteError(ConflictError):
     code = "refused_note"
 
 
-ECHO = Subscription("sample.echo-notes", (NoteWritten.event_name,))
+ECHO = Subscription("sample.echo-notes", (NoteWritten.event_name,), ReadNote)
 
 
 class Scripted:

@@ -10,8 +10,6 @@ from rappit_common.clock import utc_now
 from rappit_common.logs import get_logger
 from rappit_common.unit_of_work import UnitsOfWork
 
-from rappit_orders.domain.channels import read_delivery
-from rappit_orders.domain.channels.interface import Delivery
 from rappit_orders.domain.commands import Command, Ignored
 from rappit_orders.messages import (
     ACCEPT_WEBHOOK,
@@ -20,6 +18,7 @@ from rappit_orders.messages import (
     ReservationAnswer,
     ShipmentNews,
     WebhookHeaders,
+    read_webhook,
 )
 from rappit_orders.service import following, intake
 from rappit_orders.service.settling import Settled, delivery_settled
@@ -51,9 +50,7 @@ async def accept_webhook(message: RabbitMessage, units: Units) -> None:
         ValidationError: The gateway's headers are not as its contract says: dead-lettered.
         InvalidDeliveryError: The body is not what its topic says: dead-lettered, with the field's name.
     """
-    headers = WebhookHeaders.model_validate(message.headers)
-    delivery = Delivery(headers.topic, message.body, headers.received_at)
-    command = read_delivery(headers.provider, delivery)
+    headers, command = read_webhook(message.headers, message.body)
     key, now = dedupe_claim(headers), utc_now()
     async with units.begin(headers.organization_id) as unit:
         # Both in one statement: a redelivery repeats the message's id, a channel's retry repeats only its key.

@@ -1,0 +1,1 @@
+"""The operator's endpoints that every consuming service has, under ``/<prefix>/ops``."""

@@ -1,0 +1,10 @@
+"""Dead letters that can be searched, grouped, discarded and requeued in runs."""
+
+from rappit_common.messaging import tables
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    tables.create_v2()
