@@ -18,7 +18,7 @@ from rappit_common.unit_of_work import UnitOfWork
 
 MAX_LETTERS_CHANGED = 100_000
 # Acts on many lock their rows in whatever order they find them: one after another they cannot wait for each other.
-_TAKE_TURNS = text("SELECT pg_advisory_xact_lock(7274696003, hashtext(current_schema()))")
+_TAKE_TURNS = text("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 7274696003))")
 
 _letters = tables.dead_letters.c
 _RESTORED: dict[str, Any] = {"status": "dead", "discarded_by": None, "discarded_at": None, "discard_reason": None}
