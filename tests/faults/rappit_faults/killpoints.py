@@ -29,6 +29,13 @@ POINTS = (
 ARMED, FIRED = "armed", "fired"
 
 
+def arm(folder: Path, service: str, point: str, let_by: int = 0) -> None:
+    """Let a service die at a point, after so many passages. Whole at once: a half-written file would be let by."""
+    scratch = folder / f"{service}.{point}"
+    scratch.write_text(str(let_by))
+    scratch.rename(folder / ARMED / scratch.name)
+
+
 class KillPoints:
     """One process's points. A point is armed by a file, which is moved away before the death: the next process lives.
 

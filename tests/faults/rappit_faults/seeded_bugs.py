@@ -5,7 +5,7 @@ A bug is on while the file ``bugs/<service>.<name>`` exists. Without it the patc
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,17 @@ from rappit_common.messaging import consumers, hot_consumer
 from rappit_common.messaging.inbox import Inbox
 from rappit_common.messaging.publisher import Publisher
 
+from rappit_faults import killpoints
+
 BUGS = "bugs"
 ACK_BEFORE_COMMIT = "ack_before_commit"
 INBOX_NOT_CHECKED = "inbox_not_checked"
 REQUEUE_NOT_CONFIRMED = "requeue_not_confirmed"
 MARKED_BEFORE_PUBLISH = "marked_before_publish"
 STOCK_NOT_CHECKED = "stock_not_checked"
+
+HEARD_IN_S = 0.3
+"""How long the broker may need to hear of an ack: a process that dies at once takes what it has not sent along."""
 
 LATE_S = 2.0
 """How much later the broker is told what was marked as sent: time enough to die."""
@@ -33,14 +38,19 @@ def install(folder: Path, service: str) -> None:
     def is_on(bug: str) -> bool:
         return (folder / BUGS / f"{service}.{bug}").exists()
 
-    _ack_before_commit(is_on)
+    async def die_acked() -> None:
+        # The scenario's own arming may have met another transaction, before the message came.
+        await asyncio.sleep(HEARD_IN_S)
+        killpoints.arm(folder, service, "before_commit")
+
+    _ack_before_commit(is_on, die_acked)
     _inbox_not_checked(is_on)
     _publishes_not_waited_for(is_on)
     if service == "inventory":
         _stock_not_checked(is_on)
 
 
-def _ack_before_commit(is_on: IsOn) -> None:
+def _ack_before_commit(is_on: IsOn, die_acked: Callable[[], Awaitable[None]]) -> None:
     make = consumers.make_retry_middleware
 
     @functools.wraps(make)
@@ -51,6 +61,7 @@ def _ack_before_commit(is_on: IsOn) -> None:
             async def consume_scope(self, call_next: Any, msg: Any) -> Any:
                 if is_on(ACK_BEFORE_COMMIT):
                     await msg.ack()
+                    await die_acked()
                 return await super().consume_scope(call_next, msg)
 
         return Hasty
@@ -63,6 +74,7 @@ def _ack_before_commit(is_on: IsOn) -> None:
     async def _settle(consumer: Any, message: Any, acks: Any, tag: int) -> None:
         if is_on(ACK_BEFORE_COMMIT):
             await acks._channel.basic_ack(tag)
+            await die_acked()
         await consume(consumer, message, acks, tag)
 
     hot_consumer.HotConsumer._settle = _settle

@@ -21,7 +21,7 @@ from rappit_devstack.servers import Servers
 from rappit_devstack.stack import Stack
 from rappit_devstack.state import State
 
-from rappit_faults import process
+from rappit_faults import killpoints, process
 from rappit_faults.killpoints import ARMED, FIRED
 from rappit_faults.proxy import Link
 from rappit_faults.seeded_bugs import BUGS
@@ -144,9 +144,7 @@ class Playground:
 
     def arm(self, service: str, point: str, let_by: int = 0) -> None:
         """Let a service die at a point, after so many passages."""
-        scratch = self.folder / f"{service}.{point}"
-        scratch.write_text(str(let_by))
-        scratch.rename(self.folder / ARMED / scratch.name)
+        killpoints.arm(self.folder, service, point, let_by)
 
     def disarm_all(self) -> list[str]:
         """Take back what was armed and not reached, and return it."""
