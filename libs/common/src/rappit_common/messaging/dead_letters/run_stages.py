@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Literal
 
 Stage = Literal["canary_1", "canary_10", "all"]
@@ -88,8 +89,9 @@ def next_move(progress: Progress, *, now: datetime, answer_timeout_s: float) -> 
         stage = "canary_10" if stage == "canary_1" else "all"
     a_step = max(1, round(progress.rate_per_s * STEP_S))
     send = max(0, min(_left(stage, progress), a_step, MAX_IN_FLIGHT - progress.in_flight))
-    pause_s = max(STEP_S, send / progress.rate_per_s)
-    return Move(stage, now + timedelta(seconds=pause_s), send=send)
+    # Rounded up: moments have microseconds, and the next one must not come too early for the rate.
+    pause = max(timedelta(seconds=STEP_S), timedelta(microseconds=ceil(send / progress.rate_per_s * 1_000_000)))
+    return Move(stage, now + pause, send=send)
 
 
 def _left(stage: Stage, progress: Progress) -> int:
