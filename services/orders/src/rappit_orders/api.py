@@ -1,7 +1,8 @@
 """Composition of the service."""
 
 from fastapi import FastAPI
-from rappit_common.service import Runtime, StatefulService
+from rappit_common.idempotency import IdempotencyPurge
+from rappit_common.service import Part, Runtime, StatefulService
 
 from rappit_orders.consumers.orders import make_router
 from rappit_orders.endpoints import orders
@@ -22,6 +23,12 @@ def install_api(app: FastAPI, _runtime: Runtime[OrdersSettings, OrdersUnit]) -> 
     app.include_router(orders.router)
 
 
+def parts(runtime: Runtime[OrdersSettings, OrdersUnit], role: str) -> list[Part]:
+    """Return the background parts of a role."""
+    # Beside the relay, which forgets old messages.
+    return [IdempotencyPurge(runtime.units)] if role == "relay" else []
+
+
 SERVICE = StatefulService(
     name="orders",
     schema="orders",
@@ -33,4 +40,5 @@ SERVICE = StatefulService(
     router=make_router,
     publishes=(OrderPlaced, OrderChanged, OrderCancelled),
     subscriptions=(ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS),
+    parts=parts,
 )

@@ -1,6 +1,7 @@
 """Takes what channels deliver."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,9 +18,24 @@ from rappit_orders.unit import OrdersUnit
 _log = get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a delivery did.
+
+    Attributes:
+        order_id: To which order.
+        outcome: What it did to it.
+        is_new: Whether the order was not heard of before.
+    """
+
+    order_id: UUID
+    outcome: Outcome
+    is_new: bool
+
+
 async def accept_delivery(
     unit: OrdersUnit, command: Command, *, channel_id: UUID, actor: str, now: datetime, cause: Mapping[str, Any]
-) -> Outcome | None:
+) -> Accepted | None:
     """Do what a channel's delivery asks, once the adapter has understood it.
 
     Args:
@@ -41,7 +57,8 @@ async def accept_delivery(
     order = _unheard_of(command, channel_id, now)
     told = Told.of(order)
     outcome = _tell(order, command, actor, now)
-    if not await unit.orders.insert_new(order, now=now):
+    is_new = await unit.orders.insert_new(order, now=now)
+    if not is_new:
         # It is known: tell the one we have, under its lock, since another delivery may be telling it too.
         order = await unit.orders.lock_external(channel_id, command.external_order_id)
         told = Told.of(order)
@@ -49,7 +66,7 @@ async def accept_delivery(
         await unit.orders.save(order)
     await record(unit, order, told, now=now, cause=cause)
     _log.info("delivery_accepted", order_id=str(order.id), outcome=outcome.value, state=order.state.value)
-    return outcome
+    return Accepted(order.id, outcome, is_new)
 
 
 def _unheard_of(command: ReceiveOrder | RemoveOrder, channel_id: UUID, now: datetime) -> Order:
