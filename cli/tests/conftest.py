@@ -1,4 +1,6 @@
 import contextlib
+import io
+import json
 import socket
 import threading
 import time
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from rappit_cli.__main__ import main
 
 
@@ -35,7 +37,7 @@ class Rappit:
     asked: list[tuple[str, str, bytes, dict[str, str]]] = field(default_factory=list)
 
     def answer(self, method: str, path: str, body: Any, status: int = 200) -> None:
-        """Script an answer; of several, the last one stays."""
+        """Script an answer, JSON or bytes; of several, the last one stays."""
         self.answers.setdefault(f"{method} {path}", []).append((status, body))
 
     def pair(self) -> dict[str, Any]:
@@ -52,6 +54,10 @@ class Rappit:
 
     def requests(self, method: str, path: str) -> list[tuple[str, str, bytes, dict[str, str]]]:
         return [request for request in self.asked if request[:2] == (method, path)]
+
+    def told(self, method: str, path: str) -> list[Any]:
+        """Return the JSON bodies of what was asked there."""
+        return [json.loads(request[2]) for request in self.requests(method, path)]
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -97,7 +103,7 @@ class Rappit:
             if not scripted:
                 return self.problem(404, "not_found", f"Nothing is at /{path}.")
             status, body = scripted.pop(0) if len(scripted) > 1 else scripted[0]
-            return JSONResponse(body, status)
+            return Response(body, status) if isinstance(body, bytes) else JSONResponse(body, status)
 
 
 @contextlib.contextmanager
@@ -156,7 +162,7 @@ def rappit(_served: tuple[str, Any]) -> Rappit:
 def run(capsys, monkeypatch, tmp_path):
     """Run the command in this process, as in a fresh home without a terminal."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    for name in ("RAPPIT_URL", "RAPPIT_API_KEY", "RAPPIT_PASSWORD", "RAPPIT_CHANNEL_SECRET"):
+    for name in ("RAPPIT_URL", "RAPPIT_API_KEY", "RAPPIT_PASSWORD", "RAPPIT_CHANNEL_SECRET", "VISUAL", "EDITOR"):
         monkeypatch.delenv(name, raising=False)
 
     def run_command(*arguments: str, **environment: str) -> Outcome:
@@ -169,6 +175,19 @@ def run(capsys, monkeypatch, tmp_path):
         return Outcome(int(ended.value.code or 0), out, err)
 
     return run_command
+
+
+class Terminal(io.StringIO):
+    """Standard input where a person sits, who has typed ahead."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def typing(monkeypatch):
+    """Let a person sit at the terminal who answers as given."""
+    return lambda *lines: monkeypatch.setattr("sys.stdin", Terminal("".join(f"{line}\n" for line in lines)))
 
 
 @pytest.fixture

@@ -1,14 +1,15 @@
 """The API over HTTP: signs in, stays signed in, and turns refusals into their own words."""
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import IO, Any
 
 import httpx
 
-from rappit_cli.errors import ApiError, CliError, NotSignedInError
+from rappit_cli.errors import ApiError, CliError, NotSignedInError, UnreachableError
 from rappit_cli.session import Session, SessionStore
 
 TIMEOUT_S = 30.0
@@ -17,7 +18,7 @@ EARLY_S = 30.0
 MAX_PAGE_ROWS = 200
 MAX_SHOWN_CHARACTERS = 2_000
 
-Parameters = Mapping[str, str | int | None]
+Parameters = Mapping[str, str | int | Sequence[str] | None]
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:
@@ -113,6 +114,7 @@ class Api:
         json: Any = None,
         open_file: Callable[[], IO[bytes]] | None = None,
         content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Send one request as the caller; an access token that has run out is refreshed, once.
 
@@ -123,20 +125,37 @@ class Api:
         """
         session = self._current()
         for attempt in (1, 2):
-            headers = {"Authorization": f"Bearer {session.access_token}"}
-            given = {key: value for key, value in (parameters or {}).items() if value is not None}
+            said = {**(headers or {}), "Authorization": f"Bearer {session.access_token}"}
             if open_file is None:
-                answer = self._send(method, session.url + path, params=given, json=json, headers=headers)
+                answer = self._send(method, session.url + path, params=_given(parameters), json=json, headers=said)
             else:
-                headers["Content-Type"] = content_type or "application/octet-stream"
+                said["Content-Type"] = content_type or "application/octet-stream"
                 with open_file() as file:
                     answer = self._send(
-                        method, session.url + path, content=file, headers=headers, timeout=UPLOAD_TIMEOUT_S
+                        method, session.url + path, content=file, headers=said, timeout=UPLOAD_TIMEOUT_S
                     )
             if answer.status_code != HTTPStatus.UNAUTHORIZED or attempt == 2:  # noqa: PLR2004 - the second of two
                 break
             session = self._renew(session)
         return _checked(answer)
+
+    @contextlib.contextmanager
+    def stream(self, path: str, parameters: Parameters | None = None) -> Generator[Iterator[bytes]]:
+        """Open what lies at a path and give its bytes as they come; it is never whole in memory.
+
+        Raises:
+            NotSignedInError, ApiError, CliError: As :meth:`request`; a connection may be lost midway too.
+        """
+        session = self._current()
+        for attempt in (1, 2):
+            url, said = session.url + path, {"Authorization": f"Bearer {session.access_token}"}
+            with _telling(url), self._http.stream("GET", url, params=_given(parameters), headers=said) as answer:
+                if answer.status_code != HTTPStatus.UNAUTHORIZED or attempt == 2:  # noqa: PLR2004 - the second of two
+                    if not answer.is_success:
+                        answer.read()
+                    yield _checked(answer).iter_bytes()
+                    return
+            session = self._renew(session)
 
     def _current(self) -> Session:
         session = self._session or self._from_key() or self._store.load()
@@ -190,11 +209,22 @@ class Api:
         return self._send("POST", url, json=body)
 
     def _send(self, method: str, url: str, **how: Any) -> httpx.Response:
-        try:
+        with _telling(url):
             return self._http.request(method, url, **how)
-        except httpx.InvalidURL as error:
-            raise CliError(f"{url} is not an address: {error}") from error
-        except httpx.TimeoutException as error:
-            raise CliError(f"{url} did not answer in time.") from error
-        except httpx.TransportError as error:
-            raise CliError(f"{url} cannot be reached: {error or type(error).__name__}") from error
+
+
+@contextlib.contextmanager
+def _telling(url: str) -> Generator[None]:
+    """Say in words why nobody answers."""
+    try:
+        yield
+    except httpx.InvalidURL as error:
+        raise CliError(f"{url} is not an address: {error}") from error
+    except httpx.TimeoutException as error:
+        raise UnreachableError(f"{url} did not answer in time.") from error
+    except httpx.TransportError as error:
+        raise UnreachableError(f"{url} cannot be reached: {error or type(error).__name__}") from error
+
+
+def _given(parameters: Parameters | None) -> dict[str, str | int | Sequence[str]]:
+    return {key: value for key, value in (parameters or {}).items() if value is not None}

@@ -9,6 +9,10 @@ class NotSignedInError(CliError):
     """There is no session, or it has ended."""
 
 
+class UnreachableError(CliError):
+    """Nobody answers, or not in time."""
+
+
 class ApiError(CliError):
     """The API refused; the message is its own ``detail``, word for word.
 

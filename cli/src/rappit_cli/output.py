@@ -44,6 +44,17 @@ def print_line(text: str = "") -> None:
     typer.echo(text)
 
 
+def print_text(text: str) -> None:
+    """Print text of several lines as it is, but for what could steer the terminal."""
+    # Line ends and tabs are the text's own.
+    typer.echo("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text))
+
+
+def tell(text: str) -> None:
+    """Say something to the person on standard error, beside what is printed for programs."""
+    typer.echo(shown(text), err=True)
+
+
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, str]], *, title: str = "") -> None:
     """Print rows.
 

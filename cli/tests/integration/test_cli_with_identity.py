@@ -111,8 +111,10 @@ def test_api_key_works_until_it_is_revoked(platform, rappit_process):
     assert (refused.returncode, refused.stderr) == (1, "The API key is not valid: it is unknown or was revoked.\n")
 
 
-def test_a_service_that_is_not_there_is_told_in_the_api_s_own_words(platform, rappit_process):
+def test_services_that_are_not_there_are_named_with_the_api_s_own_words(platform, rappit_process):
     login = ("login", "--url", platform.url, "--email", platform.email)
     assert rappit_process(*login, RAPPIT_PASSWORD=PASSWORD).returncode == 0
-    refused = rappit_process("dead-letters", "list")
-    assert (refused.returncode, refused.stderr) == (1, "Not Found\n")
+    listed = rappit_process("dead-letters", "list")
+    names = ("orders", "inventory", "shipping", "webhook-gateway")
+    assert listed.returncode == 1
+    assert listed.stderr.splitlines() == [f"{name} is left out: Not Found" for name in names]

@@ -1,5 +1,6 @@
 """What the commands ask and print; over real HTTP."""
 
+import hashlib
 import json
 
 import pytest
@@ -31,19 +32,6 @@ IMPORTED = {
 
 def page(*items, next_cursor=None):
     return {"items": list(items), "next_cursor": next_cursor}
-
-
-def letter(number, failed_at, **more):
-    return {
-        "id": f"l-{number}",
-        "queue": f"queue-{number}",
-        "status": "dead",
-        "error_type": "conflict",
-        "error_message": "No.",
-        "failures": 1,
-        "last_failed_at": failed_at,
-        **more,
-    }
 
 
 def test_orders_are_listed_with_filters_over_pages(rappit, signed_in):
@@ -163,40 +151,30 @@ def test_generated_secret_is_shown_with_a_warning(rappit, signed_in):
     assert "Keep the secret now" in out
 
 
-def test_dead_letters_of_all_services_are_merged_latest_first(rappit, signed_in):
-    rappit.answer("GET", "/orders/ops/dead-letters", page(letter(1, "2026-01-01"), letter(2, "2026-01-04")))
-    rappit.answer("GET", "/inventory/ops/dead-letters", page(letter(3, "2026-01-03")))
-    rappit.answer("GET", "/shipping/ops/dead-letters", page())
-    listed = json.loads(signed_in("dead-letters", "list", "--json", "--limit", "2").out)
-    assert ([x["id"] for x in listed["items"]], listed["more"]) == (["l-2", "l-3"], True)
-    outcome = signed_in("dead-letters", "list", "--status", "dead")
-    assert [line.split()[0] for line in outcome.out.splitlines()] == ["QUEUE", "queue-2", "queue-3", "queue-1"]
-    assert signed_in("dead-letters", "list", "--service", "shipping").out.split()[0] == "QUEUE"
-    assert signed_in("dead-letters", "list", "--status", "alive").status == 2
+def test_order_is_placed_from_a_file_under_the_files_own_key(rappit, signed_in, tmp_path):
+    file = tmp_path / "order.json"
+    file.write_bytes(b'{"type": "order.created"}')
+    rappit.answer("POST", "/orders", ORDER, 201)
+    rappit.answer("POST", "/orders", ORDER, 200)
+    first, again = (signed_in("orders", "create", "--file", str(file)) for _ in range(2))
+    assert (first.status, again.status) == (0, 0)
+    assert first.out.split()[:2] == ["Id:", "o-1"]
+    assert again.out.startswith("This was answered before, and nothing was done.")
+    named = signed_in("orders", "create", "--file", str(file), "--idempotency-key", "mine", "--json")
+    assert json.loads(named.out) == ORDER
+    asked = rappit.requests("POST", "/orders")
+    assert [(x[2], x[3]["content-type"]) for x in asked] == [(file.read_bytes(), "application/json")] * 3
+    keys = [x[3]["idempotency-key"] for x in asked]
+    assert keys[0] == keys[1] == f"rappit-cli-{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    assert keys[2] == "mine"
 
 
-def test_dead_letter_is_found_in_its_service_and_requeued(rappit, signed_in, tmp_path):
-    whole = letter(3, "2026-01-03", error_stack="Trace\n  line", body='{"a": 1}', content_type="application/json")
-    rappit.answer("GET", "/inventory/ops/dead-letters/l-3", whole)
-    rappit.answer("POST", "/inventory/ops/dead-letters/l-3/requeue", whole, 202)
-    out = signed_in("dead-letters", "show", "l-3").out
-    assert 'Body (application/json):\n{"a": 1}\n' in out
-    assert "Trace\n  line" in out
-    assert signed_in("dead-letters", "requeue", "l-3").out == "l-3 goes back to queue-3.\n"
-    mended = tmp_path / "mended.json"
-    mended.write_text('{"a": 2}')
-    assert signed_in("dead-letters", "requeue", "l-3", "--body", str(mended), "--reason", "bad total").status == 0
-    bodies = [json.loads(x[2]) for x in rappit.requests("POST", "/inventory/ops/dead-letters/l-3/requeue")]
-    assert bodies == [
-        {"reason": "requested with the command line"},
-        {"reason": "bad total", "body": '{"a": 2}'},
-    ]
-    assert signed_in("dead-letters", "requeue", "l-3", "l-4", "--body", str(mended)).status == 1
-
-
-def test_dead_letter_nobody_has_shows_the_exact_reason(rappit, signed_in):
-    outcome = signed_in("dead-letters", "requeue", "l-9")
-    assert (outcome.status, outcome.err) == (1, "Nothing is at /shipping/ops/dead-letters/l-9.\n")
+def test_refused_order_is_told_in_the_apis_words(rappit, signed_in, tmp_path):
+    file = tmp_path / "order.json"
+    file.write_text("{}")
+    rappit.answer("POST", "/orders", {"code": "invalid_delivery", "detail": "type is missing."}, 422)
+    outcome = signed_in("orders", "create", "--file", str(file))
+    assert (outcome.status, outcome.err) == (1, "type is missing.\n")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["orders", "--help"], ["dead-letters", "requeue", "--help"]])

@@ -1,5 +1,9 @@
-"""``orders``: look at orders."""
+"""``orders``: look at orders, and place them."""
 
+import hashlib
+import io
+from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +11,7 @@ import typer
 from rappit_cli.connection import DEFAULT_ROWS, AsJson, Limit, connected, segment
 from rappit_cli.output import note_more, print_facts, print_json, print_line, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Look at orders.")
+app = typer.Typer(no_args_is_help=True, help="Look at orders, and place them.")
 
 
 @app.command("list")
@@ -79,6 +83,39 @@ def show_order(order_id: Annotated[str, typer.Argument(help="The order's id.")],
     _section(order, "shortages", "Short of", ["sku", "requested", "available"])
     _section(order, "shipments", "Shipments", ["shipment_id", "carrier", "tracking_number", "status"])
     _section(order, "timeline", "What happened", ["at", "kind", "message", "actor"])
+
+
+@app.command("create")
+def create_order(
+    *,
+    file: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, readable=True, help="JSON: a message of Rappit's order schema.")
+    ],
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="Yours for this request; the file's own hash otherwise, so that again places nothing twice."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Place, change or cancel an order that comes through no channel, from a file."""
+    content = file.read_bytes()
+    key = idempotency_key or f"rappit-cli-{hashlib.sha256(content).hexdigest()}"
+    with connected() as api:
+        answer = api.request(
+            "POST",
+            "/orders",
+            open_file=lambda: io.BytesIO(content),
+            content_type="application/json",
+            headers={"Idempotency-Key": key},
+        )
+    order = answer.json()
+    if as_json:
+        print_json(order)
+        return
+    if answer.status_code == HTTPStatus.OK:
+        print_line("This was answered before, and nothing was done. The order was then:")
+    names = [("id", "Id"), ("number", "Number"), ("external_order_id", "Your id"), ("state", "State")]
+    print_facts(order, [*names, ("total", "Total"), ("currency", "Currency")])
 
 
 def _section(order: dict[str, Any], member: str, title: str, columns: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Composition of the service."""
 
 from fastapi import FastAPI
-from rappit_common.service import Runtime, StatefulService
+from rappit_common.idempotency import IdempotencyPurge
+from rappit_common.service import Part, Runtime, StatefulService
 
 from rappit_orders.consumers.orders import make_router
 from rappit_orders.endpoints import orders
@@ -24,6 +25,12 @@ def install_api(app: FastAPI, _runtime: Runtime[OrdersSettings, OrdersUnit]) -> 
     app.include_router(orders.router)
 
 
+def parts(runtime: Runtime[OrdersSettings, OrdersUnit], role: str) -> list[Part]:
+    """Return the background parts of a role."""
+    # Beside the relay, which forgets old messages.
+    return [IdempotencyPurge(runtime.units)] if role == "relay" else []
+
+
 SERVICE = StatefulService(
     name="orders",
     schema="orders",
@@ -36,4 +43,5 @@ SERVICE = StatefulService(
     publishes=(OrderPlaced, OrderChanged, OrderCancelled, DeliverySettled),
     subscriptions=(ACCEPT_WEBHOOK, APPLY_RESERVATION, FOLLOW_SHIPMENTS),
     announce_dead_letter=announce_dead_letter,
+    parts=parts,
 )

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from rappit_common.idempotency import IdempotencyKeys
 from rappit_common.unit_of_work import UnitOfWork
 
 from rappit_orders.repository.orders import OrderRepository
@@ -20,3 +21,8 @@ class OrdersUnit(UnitOfWork):
     def timeline(self) -> TimelineRepository:
         """What happened to them."""
         return TimelineRepository(self.session, self.organization_id)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyKeys:
+        """Which requests were answered before."""
+        return IdempotencyKeys(self.session, self.organization_id)

@@ -42,7 +42,8 @@ async def accept_delivery(
     order = _unheard_of(command, channel_id, now)
     told = Told.of(order)
     outcome = _tell(order, command, actor, now)
-    if not await unit.orders.insert_new(order, now=now):
+    is_new = await unit.orders.insert_new(order, now=now)
+    if not is_new:
         # It is known: tell the one we have, under its lock, since another delivery may be telling it too.
         order = await unit.orders.lock_external(channel_id, command.external_order_id)
         told = Told.of(order)
@@ -50,14 +51,14 @@ async def accept_delivery(
         await unit.orders.save(order)
     await record(unit, order, told, now=now, cause=cause)
     _log.info("delivery_accepted", order_id=str(order.id), outcome=outcome.value, state=order.state.value)
-    return _settled(order, outcome)
+    return _settled(order, outcome, is_new=is_new)
 
 
-def _settled(order: Order, outcome: Outcome) -> Settled:
+def _settled(order: Order, outcome: Outcome, *, is_new: bool) -> Settled:
     # What says only what is known already is as true of the order as what taught it.
     note = "The order was so already." if outcome is Outcome.UNCHANGED else None
     kind = "superseded" if outcome is Outcome.SUPERSEDED else "applied"
-    return Settled(kind, order.id, order.external_order_id, note)
+    return Settled(kind, order.id, order.external_order_id, note, is_new_order=is_new)
 
 
 def _unheard_of(command: ReceiveOrder | RemoveOrder, channel_id: UUID, now: datetime) -> Order:

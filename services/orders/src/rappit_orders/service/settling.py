@@ -31,6 +31,7 @@ class Settled:
         note: A sentence, where the outcome alone does not say it all.
         error_type: Stable name of the error that it died of.
         error_message: That error's words.
+        is_new_order: Whether the order was not heard of before.
     """
 
     outcome: Literal["applied", "superseded", "duplicate", "ignored", "dead_lettered"]
@@ -39,6 +40,7 @@ class Settled:
     note: str | None = None
     error_type: str | None = None
     error_message: str | None = None
+    is_new_order: bool = False
 
 
 def delivery_settled(

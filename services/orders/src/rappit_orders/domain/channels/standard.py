@@ -1,6 +1,9 @@
-"""The Rappit order schema, for every channel without an adapter of its own: Standard Webhooks and generic HMAC."""
+"""The Rappit order schema, for whoever has no adapter of its own: Standard Webhooks, generic HMAC, and the API."""
 
-from rappit_orders.domain.channels.fields import MAX_NOTE_CHARACTERS, MAX_SKU_CHARACTERS, Fields
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from rappit_orders.domain.channels.fields import MAX_NOTE_CHARACTERS, MAX_SKU_CHARACTERS, Fields, InvalidDeliveryError
 from rappit_orders.domain.channels.interface import Delivery
 from rappit_orders.domain.channels.lines import checked_lines
 from rappit_orders.domain.commands import Command, Ignored, Rank, ReceiveOrder, Stamp
@@ -49,6 +52,24 @@ class StandardWebhooks:
         )
         cancelled = rank is Rank.CANCELLED or order.time("cancelled_at") is not None
         return ReceiveOrder(external_order_id, content, cancelled, stamp, stamp)
+
+
+def read_order(body: bytes, received_at: datetime) -> ReceiveOrder:
+    """Return what a program asks of an order by the API: the same schema, by the same reader, with one difference.
+
+    Raises:
+        InvalidDeliveryError: The body is not of the schema, or its ``type`` asks nothing of an order: a channel sends
+            whatever it was set to and hears no answer, but here somebody waits for one.
+    """
+    command = StandardWebhooks().read(Delivery("", body, received_at))
+    if isinstance(command, ReceiveOrder):
+        return command
+    raise InvalidDeliveryError(f"type is none of {', '.join(TYPES)}.", field="type")
+
+
+def api_channel_of(organization_id: UUID) -> UUID:
+    """Return the channel that an organization's orders by the API belong to: no shop, and the same for ever."""
+    return uuid5(organization_id, "rappit.orders.api")
 
 
 def _line(line: Fields) -> Line:
