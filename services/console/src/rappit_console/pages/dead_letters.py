@@ -16,13 +16,14 @@ from rappit_console.pages.desk import Desk, SignedIn
 from rappit_console.readers import DeadLetter, DeadLetterWhole, PageOf
 from rappit_console.views import Toast
 
-SERVICES = ("orders", "inventory", "shipping")
-STATUSES = ("dead", "requeueing", "requeued")
+# Each service, and the prefix that the ingress gives it.
+SERVICES = {"orders": "orders", "inventory": "inventory", "shipping": "shipping", "webhook-gateway": "channels"}
+STATUSES = ("dead", "requeueing", "requeued", "discarded")
 PAGE_ROWS = "25"
 MAX_FOLLOWS = 20
 FIRST_DAY = datetime.min.replace(tzinfo=UTC)
 
-Service = Literal["orders", "inventory", "shipping"]
+Service = Literal["orders", "inventory", "shipping", "webhook-gateway"]
 Follow = Annotated[int, Query(ge=0, le=MAX_FOLLOWS)]
 
 router = APIRouter(prefix="/console/dead-letters")
@@ -31,8 +32,8 @@ router = APIRouter(prefix="/console/dead-letters")
 @router.get("")
 async def list_dead_letters(
     desk: SignedIn,
-    service: Literal["", "orders", "inventory", "shipping"] = "",
-    status: Literal["", "dead", "requeueing", "requeued"] = "",
+    service: Literal[""] | Service = "",
+    status: Literal["", "dead", "requeueing", "requeued", "discarded"] = "",
     cursor: Annotated[str, Query(max_length=2048)] = "",
 ) -> Response:
     """List what failed in all services, the newest first within each page.
@@ -66,7 +67,7 @@ async def list_dead_letters(
 @router.get("/{service}/{letter_id}")
 async def show_dead_letter(desk: SignedIn, service: Service, letter_id: UUID) -> Response:
     """Show one dead letter whole."""
-    letter = await desk.api.get(f"/{service}/ops/dead-letters/{letter_id}", DeadLetterWhole)
+    letter = await desk.api.get(f"{_letters(service)}/{letter_id}", DeadLetterWhole)
     return desk.page("dead_letters/detail.html", letter=letter, follow=_follow(letter, 0))
 
 
@@ -75,7 +76,7 @@ async def show_status(
     desk: SignedIn, service: Service, letter_id: UUID, part: Literal["row", "status"], n: Follow = MAX_FOLLOWS
 ) -> Response:
     """Show a dead letter's row or status again, while it is on its way back to its queue."""
-    letter = await desk.api.get(f"/{service}/ops/dead-letters/{letter_id}", DeadLetterWhole)
+    letter = await desk.api.get(f"{_letters(service)}/{letter_id}", DeadLetterWhole)
     return desk.fragment(f"dead_letters/_{part}.html", letter=letter, follow=_follow(letter, n))
 
 
@@ -84,17 +85,19 @@ async def requeue_dead_letter(
     desk: SignedIn, service: Service, letter_id: UUID, part: Literal["row", "status"] = "status"
 ) -> Response:
     """Send a dead letter back to its queue, and answer with the part of the page that shows it."""
-    answer = await desk.api.call("POST", f"/{service}/ops/dead-letters/{letter_id}/requeue")
+    answer = await desk.api.call("POST", f"{_letters(service)}/{letter_id}/requeue")
     letter = answer.read(DeadLetterWhole)
     toast = Toast("success", f"Sent back to {letter.queue}.")
     return desk.fragment(f"dead_letters/_{part}.html", toast=toast, letter=letter, follow=_follow(letter, 0))
 
 
+def _letters(service: str) -> str:
+    return f"/{SERVICES[service]}/ops/dead-letters"
+
+
 async def _read(desk: Desk, service: str, status: str, cursor: str) -> PageOf[DeadLetter] | ApiAwayError:
     try:
-        return await desk.api.get(
-            f"/{service}/ops/dead-letters", PageOf[DeadLetter], status=status, limit=PAGE_ROWS, cursor=cursor
-        )
+        return await desk.api.get(_letters(service), PageOf[DeadLetter], status=status, limit=PAGE_ROWS, cursor=cursor)
     except ApiAwayError as away:
         return away
 
