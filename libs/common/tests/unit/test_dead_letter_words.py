@@ -182,3 +182,10 @@ def test_a_schema_is_there_where_json_is_read():
     assert set(schema["properties"]) == {"organization_id", "quantity"}
     assert Subscription("q.do", ()).schema is None
     assert Subscription("q.do", (), lambda _headers, body: body).schema is None
+
+
+def test_a_small_body_that_would_be_huge_when_indented_is_shown_as_it_came():
+    # A mebibyte at most, and a gigabyte of indentation.
+    body = b"[" * 900 + b"1," * 500_000 + b"1" + b"]" * 900
+    assert pretty_json(body) is None
+    assert pretty_json(b"[" * 900 + b"1" + b"]" * 900) is not None

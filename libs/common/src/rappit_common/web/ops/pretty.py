@@ -3,8 +3,11 @@
 import difflib
 import json
 import re
+from collections.abc import Iterator
 
 MAX_PRETTY_BYTES = 1024 * 1024
+# Each line is indented by its depth: a small body that is deep and has many values would become a gigabyte.
+MAX_PRETTY_CHARACTERS = 8 * MAX_PRETTY_BYTES
 MAX_COMPARED_LINES = 5_000
 MAX_DIFF_LINES = 2_000
 INDENT = "  "
@@ -13,7 +16,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 def pretty_json(body: bytes) -> str | None:
-    """Return a JSON body indented; None for what is no JSON, or too large to look at.
+    """Return a JSON body indented; None for what is no JSON, or too large to look at, before or after.
 
     Its tokens stay as they are written, so that a price sent back after an edit has the digits it came with; only the
     letters that were escaped become plain.
@@ -25,24 +28,29 @@ def pretty_json(body: bytes) -> str | None:
         json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return "".join(_indented(_TOKEN.findall(text)))
-
-
-def _indented(tokens: list[str]) -> list[str]:
     written: list[str] = []
+    characters = 0
+    for part in _indented(_TOKEN.findall(text)):
+        characters += len(part)
+        if characters > MAX_PRETTY_CHARACTERS:
+            return None
+        written.append(part)
+    return "".join(written)
+
+
+def _indented(tokens: list[str]) -> Iterator[str]:
     depth, before = 0, ""
     for part in tokens:
         if part in "}]":
             depth -= 1
             if before not in "{[":
-                written.append("\n" + INDENT * depth)
+                yield "\n" + INDENT * depth
         elif before and before in "{[,":
-            written.append("\n" + INDENT * depth)
+            yield "\n" + INDENT * depth
         if part in "{[":
             depth += 1
-        written.append(": " if part == ":" else _plain(part))
+        yield ": " if part == ":" else _plain(part)
         before = part
-    return written
 
 
 def _plain(part: str) -> str:
