@@ -317,6 +317,31 @@ async def test_a_stopped_run_lets_its_letters_go(desk):
     assert len(await desk.mine(status="dead")) == MANY - ended["sent"]
 
 
+async def test_a_run_begins_and_stops_without_writing_a_letter(desk):
+    # A letter has a dozen indexes: a run of 100,000 could else be neither begun nor stopped within a statement's time.
+    await desk.refused(3)
+    asked = {"filter": {"organization_id": [str(desk.organization_id)]}, "reason": "slowly", "rate_per_s": 1}
+
+    async def places():
+        async with desk.sample.runtime.database.engine.begin() as connection:
+            found = await connection.execute(
+                text("SELECT id::text, ctid::text FROM dead_letters WHERE organization_id = :org AND status = 'dead'"),
+                {"org": desk.organization_id},
+            )
+            return {row.id: row.ctid for row in found}
+
+    before = await places()
+    run = await desk.post("/requeue-runs", asked, expected=202)
+    waiting = [letter for letter in await desk.mine(status="dead") if letter["run_id"] == run["id"]]
+    assert len(waiting) >= 1
+    await desk.post(f"/requeue-runs/{run['id']}/stop")
+    ended = await desk.run_ended(run["id"])
+    after = await places()
+    assert len(after) == 3 - ended["sent"]
+    assert {letter_id: before[letter_id] for letter_id in after} == after
+    assert {letter["run_id"] for letter in await desk.mine(status="dead")} == {None}
+
+
 async def test_a_step_that_dies_has_done_nothing_and_is_done_whole_by_the_next_runner(desk):
     await desk.refused(1)
     asked = {"ids": [x["id"] for x in await desk.mine()], "reason": "by hand", "rate_per_s": 1000}

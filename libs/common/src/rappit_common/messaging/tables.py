@@ -91,7 +91,7 @@ dead_letters = Table(
     # Written by the drain and not generated: a generated column would turn the body into words again at every update.
     Column("search", TSVECTOR, nullable=False, server_default=text("''")),
     Column("run_id", Uuid, nullable=True),
-    # Where the letter stands in its run: waiting, sent or failed; null once the run has counted its outcome.
+    # Where a letter that its run has sent stands: sent or failed; null once the run has counted its outcome.
     Column("run_state", String(10), nullable=True),
     UniqueConstraint("queue", "message_id"),
     Index("ix_dead_letters_status_last_failed_at", "status", "last_failed_at", "id"),
@@ -128,6 +128,16 @@ dead_letter_notes = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     Column("text", Text, nullable=False),
     Index("ix_dead_letter_notes_letter_id", "letter_id", "id"),
+)
+
+# Beside the letters and not in them: each letter has a dozen indexes, so that a run of many would take a minute to begin
+# and, worse, to stop.
+requeue_waiting = Table(
+    "requeue_waiting",
+    metadata,
+    Column("letter_id", Uuid, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Index("ix_requeue_waiting_run_id", "run_id", "letter_id"),
 )
 
 requeue_runs = Table(

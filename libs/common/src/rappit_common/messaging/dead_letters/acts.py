@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Row, exists, func, insert, not_, select, text, update
 
 from rappit_common.clock import new_id
 from rappit_common.messaging import tables
@@ -21,6 +21,7 @@ MAX_LETTERS_CHANGED = 100_000
 _TAKE_TURNS = text("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 7274696003))")
 
 _letters = tables.dead_letters.c
+_waiting = tables.requeue_waiting.c
 _RESTORED: dict[str, Any] = {"status": "dead", "discarded_by": None, "discarded_at": None, "discard_reason": None}
 
 
@@ -103,7 +104,8 @@ async def restore_letters(unit: UnitOfWork, selection: Selection, *, dry_run: bo
 
 def free_and_dead() -> tuple[ColumnElement[bool], ...]:
     """Return what a letter must be to be taken: dead, and in no run that still has to do with it."""
-    return (_letters.status == "dead", _letters.run_state.is_(None))
+    waiting = exists(select(_waiting.letter_id).where(_waiting.letter_id == _letters.id))
+    return (_letters.status == "dead", _letters.run_state.is_(None), not_(waiting))
 
 
 async def take_turns(unit: UnitOfWork) -> None:

@@ -30,7 +30,8 @@ _COPY = text(
 )
 _MARK = text(
     "UPDATE dead_letters AS letter SET status = 'requeued', requeue_outbox_id = copy.outbox_id,"
-    " requeued_by = :actor, requeued_at = :now, run_state = CAST(:run_state AS varchar)"
+    " requeued_by = :actor, requeued_at = :now, run_id = CAST(:run_id AS uuid),"
+    " run_state = CASE WHEN CAST(:run_id AS uuid) IS NOT NULL THEN 'sent' END"
     " FROM unnest(CAST(:letter_ids AS uuid[]), CAST(:outbox_ids AS uuid[])) AS copy (letter_id, outbox_id)"
     " WHERE letter.id = copy.letter_id"
 )
@@ -53,14 +54,24 @@ async def lock_letter(unit: UnitOfWork, letter_id: UUID) -> Row[Any]:
     row: Any = found.one_or_none()
     if row is None:
         raise letter_not_found(letter_id)
-    # Waiting for its turn, or failed and not counted yet: either way the run must not lose sight of it.
-    if row.status == "dead" and row.run_state is not None:
-        raise DeadLetterInRunError(
-            f"This dead letter is in the requeue run {row.run_id}: stop the run first, or let it come to its end.",
-            id=str(letter_id),
-            run_id=str(row.run_id),
-        )
+    if row.status == "dead":
+        await _refuse_in_run(unit, row)
     return row
+
+
+async def _refuse_in_run(unit: UnitOfWork, row: Row[Any]) -> None:
+    # Failed and not counted yet, or waiting for its turn: either way the run must not lose sight of it. Asked once the
+    # lock is held: a run that began while it was waited for is seen.
+    waiting = tables.requeue_waiting.c
+    run_id: UUID | None = row.run_id
+    if row.run_state is None:
+        run_id = await unit.session.scalar(select(waiting.run_id).where(waiting.letter_id == row.id))
+    if run_id is not None:
+        raise DeadLetterInRunError(
+            f"This dead letter is in the requeue run {run_id}: stop the run first, or let it come to its end.",
+            id=str(row.id),
+            run_id=str(run_id),
+        )
 
 
 def refuse_unless_dead(row: Row[Any]) -> None:
@@ -98,7 +109,7 @@ async def requeue_letter(
         DeadLetterInRunError: A run that is under way has to do with it.
     """
     refuse_unless_dead(await lock_letter(unit, letter_id))
-    await send_copies(unit, [letter_id], actor=actor, now=now, run_state=None, edited_body=edited_body)
+    await send_copies(unit, [letter_id], actor=actor, now=now, edited_body=edited_body)
 
 
 async def send_copies(
@@ -107,11 +118,11 @@ async def send_copies(
     *,
     actor: str,
     now: datetime,
-    run_state: str | None,
+    run_id: UUID | None = None,
     edited_body: bytes | None = None,
 ) -> None:
-    """Put a copy of each letter into the outbox and mark it requeued; the caller holds their locks."""
+    """Put a copy of each letter into the outbox and mark it requeued, by a run or alone; the caller holds their locks."""
     ids: dict[str, Any] = {"letter_ids": list(letter_ids), "outbox_ids": [new_id() for _ in letter_ids]}
     await unit.session.execute(_COPY, {**ids, "body": edited_body})
-    await unit.session.execute(_MARK, {**ids, "actor": actor, "now": now, "run_state": run_state})
+    await unit.session.execute(_MARK, {**ids, "actor": actor, "now": now, "run_id": run_id})
     unit.outbox.wrote()

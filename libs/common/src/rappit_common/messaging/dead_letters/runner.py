@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, delete, func, select, text, update
 
 from rappit_common.clock import utc_now
 from rappit_common.logs import get_logger
@@ -23,6 +23,7 @@ MAX_STOP_REASON_CHARACTERS = 500
 _log = get_logger()
 _letters = tables.dead_letters.c
 _runs = tables.requeue_runs.c
+_waiting = tables.requeue_waiting.c
 
 # A letter is handled when its consumer's inbox has its message: claimed in the transaction that acted on it.
 _COUNT_HANDLED = text(
@@ -120,14 +121,16 @@ class RequeueRunner:
         if count == 0:
             return 0
         waiting = (
-            select(_letters.id)
-            .where(_letters.run_id == run.id, _letters.run_state == "waiting")
-            .order_by(_letters.id)
+            select(_waiting.letter_id)
+            .join(tables.dead_letters, _letters.id == _waiting.letter_id)
+            .where(_waiting.run_id == run.id)
+            .order_by(_waiting.letter_id)
             .limit(count)
             .with_for_update()
         )
         letter_ids: list[UUID] = list((await unit.session.scalars(waiting)).all())
-        await send_copies(unit, letter_ids, actor=run.requested_by, now=now, run_state="sent")
+        await unit.session.execute(delete(tables.requeue_waiting).where(_waiting.letter_id.in_(letter_ids)))
+        await send_copies(unit, letter_ids, actor=run.requested_by, now=now, run_id=run.id)
         return len(letter_ids)
 
     async def _write_down(

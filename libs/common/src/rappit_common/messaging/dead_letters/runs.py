@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, delete, func, insert, literal, select, tuple_, update
 
 from rappit_common.clock import new_id
 from rappit_common.messaging import tables
@@ -68,7 +68,7 @@ async def preview_run(unit: UnitOfWork, selection: Selection) -> RunPreview:
 async def begin_run(unit: UnitOfWork, order: RunOrder, *, now: datetime) -> UUID:
     """Begin a run over what is dead and free among the letters selected. Returns its id.
 
-    Each letter is marked with its run here, so of two runs begun at once none has a letter of the other.
+    Each letter waits for one run at most, so of two runs begun at once none has a letter of the other.
 
     Raises:
         NothingToRequeueError: None of it is dead and free.
@@ -78,9 +78,11 @@ async def begin_run(unit: UnitOfWork, order: RunOrder, *, now: datetime) -> UUID
     meant = [*order.selection.conditions(), *free_and_dead()]
     await _count(unit, meant)
     run_id = new_id()
-    marking = update(tables.dead_letters).where(*meant).values(run_id=run_id, run_state="waiting")
-    marked: Any = await unit.session.execute(marking)
-    if marked.rowcount == 0:
+    # Locked, so that what somebody requeues or discards at this moment is not taken.
+    chosen = select(_letters.id, literal(run_id)).where(*meant).with_for_update(key_share=True, of=tables.dead_letters)
+    taking = insert(tables.requeue_waiting).from_select(["letter_id", "run_id"], chosen)
+    taken: Any = await unit.session.execute(taking)
+    if taken.rowcount == 0:
         raise _nothing_to_requeue()
     run = {
         "id": run_id,
@@ -88,7 +90,7 @@ async def begin_run(unit: UnitOfWork, order: RunOrder, *, now: datetime) -> UUID
         "stage": "canary_1" if order.canary else "all",
         "canary": order.canary,
         "rate_per_s": order.rate_per_s,
-        "total": marked.rowcount,
+        "total": taken.rowcount,
         "selection": order.selection.told(),
         "reason": order.reason,
         "requested_by": order.requested_by,
@@ -140,8 +142,7 @@ async def stop_run(unit: UnitOfWork, run_id: UUID, *, why: str, now: datetime) -
 
 async def release_waiting(unit: UnitOfWork, run_id: UUID) -> None:
     """Let go of the letters that a run has not sent."""
-    waiting = (_letters.run_id == run_id, _letters.run_state == "waiting")
-    await unit.session.execute(update(tables.dead_letters).where(*waiting).values(run_id=None, run_state=None))
+    await unit.session.execute(delete(tables.requeue_waiting).where(tables.requeue_waiting.c.run_id == run_id))
 
 
 async def _count(unit: UnitOfWork, meant: Sequence[ColumnElement[bool]]) -> int:

@@ -15,6 +15,12 @@ MAX_GROUPS = 200
 MAX_NOTES_SHOWN = 200
 
 _letters = tables.dead_letters.c
+_waiting = tables.requeue_waiting.c
+_RUN_ID = func.coalesce(
+    select(_waiting.run_id).where(_waiting.letter_id == _letters.id).scalar_subquery(), _letters.run_id
+).label("run_id")
+"""The run a letter waits for, or the last that sent it."""
+
 SUMMARY = (
     _letters.id,
     _letters.queue,
@@ -29,7 +35,7 @@ SUMMARY = (
     _letters.first_failed_at,
     _letters.last_failed_at,
     _letters.group_key,
-    _letters.run_id,
+    _RUN_ID,
     shown_status().label("shown_status"),
 )
 """What a list shows; never a body, which may have 10 MiB."""
@@ -101,8 +107,8 @@ async def get_letter(session: AsyncSession, letter_id: UUID) -> Row[Any]:
         .where(inbox.consumer == _letters.queue, inbox.message_id == _letters.message_id)
         .scalar_subquery()
     )
-    columns = [column for column in _letters if column is not _letters.search]
-    statement = select(*columns, shown_status().label("shown_status"), claimed.label("handled_at"))
+    columns = [column for column in _letters if column.key not in {"search", "run_id"}]
+    statement = select(*columns, _RUN_ID, shown_status().label("shown_status"), claimed.label("handled_at"))
     row = (await session.execute(statement.where(_letters.id == letter_id))).one_or_none()
     if row is None:
         raise letter_not_found(letter_id)

@@ -39,6 +39,7 @@ _TABLES = (
         " created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, finished_at timestamptz,"
         " next_at timestamptz NOT NULL)"
     ),
+    "CREATE TABLE requeue_waiting (letter_id uuid CONSTRAINT pk_requeue_waiting PRIMARY KEY, run_id uuid NOT NULL)",
 )
 # After the rows have their values: an index costs less when it is built at once.
 _INDEXES = (
@@ -59,6 +60,7 @@ _INDEXES = (
         " WHERE status <> 'dead'"
     ),
     "CREATE INDEX ix_dead_letter_notes_letter_id ON dead_letter_notes (letter_id, id)",
+    "CREATE INDEX ix_requeue_waiting_run_id ON requeue_waiting (run_id, letter_id)",
     "CREATE INDEX ix_requeue_runs_due ON requeue_runs (next_at) WHERE finished_at IS NULL",
     "CREATE INDEX ix_requeue_runs_finished_at ON requeue_runs (finished_at) WHERE finished_at IS NOT NULL",
     "CREATE INDEX ix_audit_log_at ON audit_log (at)",
