@@ -7,8 +7,11 @@ import json
 
 import pytest
 from rappit_common.clock import new_id, utc_now
+from rappit_common.messaging.dead_letters import acts, runs
+from rappit_common.messaging.dead_letters.filters import LetterFilter
 from rappit_common.messaging.dead_letters.retention import purge_settled
 from rappit_common.messaging.dead_letters.runner import RequeueRunner
+from rappit_common.messaging.dead_letters.search import groups_of_letters, page_of_letters
 from rappit_common.messaging.events import HEADER_ORGANIZATION
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Role
@@ -132,6 +135,16 @@ async def test_words_are_searched_with_and_or_and_not(desk):
     assert await found("green") == set()
 
 
+async def test_each_search_is_planned_for_its_own_words(desk):
+    async with desk.sample.runtime.units.bypass_tenancy("searches again and again") as unit:
+        for n in range(12):
+            await page_of_letters(unit.session, LetterFilter(text=f"word{n}"), limit=1, before=None)
+            await groups_of_letters(unit.session, LetterFilter(text=f"word{n}"))
+        prepared = text("SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE :searches")
+        plans = await unit.session.execute(prepared, {"searches": "%websearch_to_tsquery%"})
+        assert set(plans.scalars()) == {0}
+
+
 async def test_letters_that_failed_alike_are_one_group(desk):
     letters = await desk.refused(3)
     groups = (await desk.get("/dead-letters/groups", organization_id=str(desk.organization_id)))["items"]
@@ -214,6 +227,20 @@ async def test_a_filter_discards_and_restores_many_and_a_dry_run_none(desk):
     assert await desk.post("/dead-letters/restore", chosen) == {"matched": 3, "changed": 3}
     everything = await desk.post("/dead-letters/discard", {"filter": {}, "reason": "all"}, expected=422)
     assert "empty filter" in json.dumps(everything)
+
+
+async def test_an_act_on_too_many_is_refused_whole_and_a_run_may_have_more(desk, monkeypatch):
+    monkeypatch.setattr(acts, "MAX_LETTERS_CHANGED", 2)
+    await desk.refused(3)
+    chosen = {"filter": {"organization_id": [str(desk.organization_id)]}, "reason": "all of it"}
+    refused = await desk.post("/dead-letters/discard", chosen, expected=422)
+    assert (refused["code"], refused["matched"], refused["max_letters"]) == ("too_many_letters", 3, 2)
+    assert len(await desk.mine(status="dead")) == 3
+    assert (await desk.post("/requeue-runs", {**chosen, "dry_run": True}))["total"] == 3
+
+    monkeypatch.setattr(runs, "MAX_LETTERS_IN_RUN", 2)
+    refused = await desk.post("/requeue-runs", chosen, expected=422)
+    assert (refused["code"], refused["max_letters"]) == ("too_many_letters", 2)
 
 
 async def test_notes_stay_with_their_letter(desk):

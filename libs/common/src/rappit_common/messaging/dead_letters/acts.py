@@ -16,7 +16,8 @@ from rappit_common.messaging.dead_letters.requeue import lock_letter, refuse_unl
 from rappit_common.messaging.dead_letters.search import letter_not_found
 from rappit_common.unit_of_work import UnitOfWork
 
-MAX_LETTERS_CHANGED = 100_000
+# Each of a letter's indexes is written anew when it changes: no more than fit into a statement's 30 s on a busy server.
+MAX_LETTERS_CHANGED = 20_000
 # Acts on many lock their rows in whatever order they find them: one after another they cannot wait for each other.
 _TAKE_TURNS = text("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 7274696003))")
 
@@ -87,7 +88,7 @@ async def discard_letters(
     """Put every dead letter of a selection aside; those in a run that is under way stay in it.
 
     Raises:
-        TooManyLettersError: More than 100,000 are meant.
+        TooManyLettersError: More than 20,000 would be changed.
     """
     values = {"status": "discarded", "discarded_by": actor, "discarded_at": now, "discard_reason": reason}
     return await _change(unit, selection, [*free_and_dead()], values, dry_run=dry_run)
@@ -97,7 +98,7 @@ async def restore_letters(unit: UnitOfWork, selection: Selection, *, dry_run: bo
     """Make every discarded letter of a selection dead again.
 
     Raises:
-        TooManyLettersError: More than 100,000 are meant.
+        TooManyLettersError: More than 20,000 would be changed.
     """
     return await _change(unit, selection, [_letters.status == "discarded"], _RESTORED, dry_run=dry_run)
 
@@ -113,18 +114,18 @@ async def take_turns(unit: UnitOfWork) -> None:
     await unit.session.execute(_TAKE_TURNS)
 
 
-def refuse_too_many(count: int) -> None:
-    """Refuse an act on more letters than one statement should change.
+def refuse_too_many(count: int, max_letters: int) -> None:
+    """Refuse an act on more letters than one statement should take.
 
     Raises:
-        TooManyLettersError: It is more than 100,000.
+        TooManyLettersError: It is more than ``max_letters``.
     """
-    if count > MAX_LETTERS_CHANGED:
+    if count > max_letters:
         raise TooManyLettersError(
-            f"These are {count} dead letters, and one act changes at most {MAX_LETTERS_CHANGED}: narrow the filter,"
-            " for example by time.",
+            f"These are {count} dead letters, and this is done to at most {max_letters} at once: narrow the filter, for"
+            " example by time.",
             matched=count,
-            max_letters=MAX_LETTERS_CHANGED,
+            max_letters=max_letters,
         )
 
 
@@ -140,7 +141,7 @@ async def _change(
     meant = selection.conditions()
     counting = select(func.count(), func.count().filter(*changeable)).select_from(tables.dead_letters).where(*meant)
     matched, would_change = (await unit.session.execute(counting)).one()
-    refuse_too_many(would_change)
+    refuse_too_many(would_change, MAX_LETTERS_CHANGED)
     if dry_run or would_change == 0:
         return Changed(matched, would_change)
     changed = await unit.session.execute(update(tables.dead_letters).where(*meant, *changeable).values(values))

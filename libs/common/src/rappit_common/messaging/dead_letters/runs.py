@@ -15,6 +15,7 @@ from rappit_common.messaging.dead_letters.filters import Selection
 from rappit_common.messaging.dead_letters.refusals import NothingToRequeueError, RequeueRunNotFoundError
 from rappit_common.unit_of_work import UnitOfWork
 
+MAX_LETTERS_IN_RUN = 100_000
 MAX_DESTINATIONS = 200
 MAX_SAMPLE_IDS = 10
 
@@ -150,7 +151,7 @@ async def _count(unit: UnitOfWork, meant: Sequence[ColumnElement[bool]]) -> int:
     count = (await unit.session.execute(counting)).scalar_one()
     if count == 0:
         raise _nothing_to_requeue()
-    refuse_too_many(count)
+    refuse_too_many(count, MAX_LETTERS_IN_RUN)
     return count
 
 
