@@ -109,6 +109,11 @@ dead_letters = Table(
         "id",
         postgresql_include=["status", "first_failed_at"],
     ),
+    # What is dead is looked for most, and may be a needle among what was settled of its queue, tenant or group.
+    *(
+        Index(f"ix_dead_letters_dead_{column}", column, "last_failed_at", "id", postgresql_where=text("status = 'dead'"))
+        for column in ("queue", "event", "organization_id", "error_type", "group_key")
+    ),
     Index("ix_dead_letters_search", "search", postgresql_using="gin"),
     Index("ix_dead_letters_requeue_outbox_id", "requeue_outbox_id", postgresql_where=text("status = 'requeued'")),
     Index("ix_dead_letters_run", "run_id", "run_state", "id", postgresql_where=text("run_state IS NOT NULL")),

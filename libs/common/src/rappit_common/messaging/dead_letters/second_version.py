@@ -52,6 +52,10 @@ _INDEXES = (
         "CREATE INDEX ix_dead_letters_group_key ON dead_letters (group_key, last_failed_at, id)"
         " INCLUDE (status, first_failed_at)"
     ),
+    *(
+        f"CREATE INDEX ix_dead_letters_dead_{column} ON dead_letters ({column}, last_failed_at, id) WHERE status = 'dead'"
+        for column in ("queue", "event", "organization_id", "error_type", "group_key")
+    ),
     "CREATE INDEX ix_dead_letters_search ON dead_letters USING gin (search)",
     "CREATE INDEX ix_dead_letters_requeue_outbox_id ON dead_letters (requeue_outbox_id) WHERE status = 'requeued'",
     "CREATE INDEX ix_dead_letters_run ON dead_letters (run_id, run_state, id) WHERE run_state IS NOT NULL",
