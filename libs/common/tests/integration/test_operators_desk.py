@@ -13,6 +13,7 @@ from rappit_common.messaging.dead_letters.retention import purge_settled
 from rappit_common.messaging.dead_letters.runner import RequeueRunner
 from rappit_common.messaging.dead_letters.search import groups_of_letters, page_of_letters
 from rappit_common.messaging.events import HEADER_ORGANIZATION
+from rappit_common.pagination import encode_cursor
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Role
 from rappit_sample.service import ECHO, NoteWritten, RefusedNoteError
@@ -117,6 +118,22 @@ async def test_a_filter_narrows_and_excludes(desk):
     assert await desk.mine(not_event=NoteWritten.event_name) == []
     assert await desk.mine(failed_before=both[-1]["first_failed_at"]) == []
     assert len(await desk.mine(failed_since=both[-1]["last_failed_at"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "code"),
+    [
+        ("/dead-letters", {"failed_since": "0001-01-01T00:00:00+23:59"}, "value_out_of_range"),
+        ("/dead-letters", {"cursor": encode_cursor("9999-12-31T23:59:59-23:59", str(new_id()))}, "value_out_of_range"),
+        ("/audit", {"cursor": encode_cursor("9" * 40)}, "value_out_of_range"),
+        # Refused, and not broken off after a status that said it went well.
+        ("/dead-letters/export", {"failed_before": "9999-12-31T23:59:59-23:59"}, "value_out_of_range"),
+        ("/dead-letters/export", {"text": "\x00"}, "unstorable_text"),
+    ],
+)
+async def test_what_the_database_cannot_hold_is_the_askers_mistake(desk, path, wanted, code):
+    refused = await desk.call("GET", path, params=wanted, expected=422)
+    assert refused.json()["code"] == code
 
 
 async def test_words_are_searched_with_and_or_and_not(desk):

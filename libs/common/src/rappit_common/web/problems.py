@@ -19,6 +19,7 @@ from rappit_common.tracing import current_trace_id
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 2
 MAX_REPORTED_FIELDS = 50
+_MAX_CAUSES = 10
 # PostgreSQL's character_not_in_repertoire and untranslatable_character.
 _UNSTORABLE_TEXT = frozenset({"22021", "22P05"})
 
@@ -115,9 +116,23 @@ async def _on_database(request: Request, error: Exception) -> JSONResponse:
         _log.info("request_refused", code="unstorable_text", status=422)
         detail = "A text holds a character that cannot be stored (NUL): leave it out."
         return JSONResponse(problem_body(422, "unstorable_text", detail), 422, None, PROBLEM_JSON)
+    if _is_out_of_range(error):
+        _log.info("request_refused", code="value_out_of_range", status=422)
+        detail = "A time or a number is further away than can be stored: give one that is nearer."
+        return JSONResponse(problem_body(422, "value_out_of_range", detail), 422, None, PROBLEM_JSON)
     if is_outage(error):
         return await _on_unexpected(request, error)
     raise error
+
+
+def _is_out_of_range(error: Exception) -> bool:
+    """Tell whether the driver could not write a value: a time whose UTC has no year, a number of more than 64 bits."""
+    seen: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if seen is None or isinstance(seen, OverflowError):
+            break
+        seen = seen.__cause__
+    return isinstance(seen, OverflowError)
 
 
 async def _on_unexpected(_request: Request, error: Exception) -> JSONResponse:

@@ -66,8 +66,10 @@ def listing_router(service: str, subscriptions: dict[str, Subscription]) -> APIR
     ) -> StreamingResponse:
         """Give the list as CSV, at most 100,000 rows; a cell that a spreadsheet would execute begins with a quote."""
         lines = export_lines(service, units_of(request), wanted)
+        # Read before the answer begins: once it has, a refusal could only break it off.
+        first = await anext(lines)
         named = {"Content-Disposition": f'attachment; filename="{service}-dead-letters.csv"'}
-        return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=named)
+        return StreamingResponse(_led_by(first, lines), media_type="text/csv; charset=utf-8", headers=named)
 
     @router.get("/{letter_id}", responses=errors(*REFUSED, DeadLetterNotFoundError))
     async def get_dead_letter(letter_id: UUID, unit: Reading) -> DeadLetterDetail:
@@ -93,17 +95,22 @@ async def shown_whole(
 async def export_lines(service: str, units: UnitsOfWork[UnitOfWork], wanted: LetterFilter) -> AsyncIterator[str]:
     """Yield the list as CSV, step by step, each in a transaction of its own: the reader may be slow."""
     columns = list(DeadLetterSummary.model_fields)
-    yield _csv([columns])
     before: Position | None = None
+    heading = _csv([columns])
     for _ in range(MAX_EXPORTED_ROWS // EXPORT_STEP_ROWS):
         async with units.bypass_tenancy("an operator exports dead letters") as unit:
             rows = await page_of_letters(unit.session, wanted, limit=EXPORT_STEP_ROWS, before=before)
-        if rows:
-            shown = [DeadLetterSummary.of(service, row).model_dump(mode="json") for row in rows]
-            yield _csv([[defused(letter[name]) for name in columns] for letter in shown])
-            before = (rows[-1].last_failed_at, rows[-1].id)
+        shown = [DeadLetterSummary.of(service, row).model_dump(mode="json") for row in rows]
+        yield heading + _csv([[defused(letter[name]) for name in columns] for letter in shown])
         if len(rows) < EXPORT_STEP_ROWS:
             return
+        heading, before = "", (rows[-1].last_failed_at, rows[-1].id)
+
+
+async def _led_by(first: str, lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for line in lines:
+        yield line
 
 
 def defused(value: object) -> str:
