@@ -4,11 +4,12 @@ import asyncio
 import csv
 import io
 import json
+from datetime import timedelta
 
 import pytest
 from rappit_common.clock import new_id, utc_now
 from rappit_common.messaging.dead_letters import acts, runs
-from rappit_common.messaging.dead_letters.filters import LetterFilter
+from rappit_common.messaging.dead_letters.filters import LetterFilter, Selection
 from rappit_common.messaging.dead_letters.retention import purge_settled
 from rappit_common.messaging.dead_letters.runner import RequeueRunner
 from rappit_common.messaging.dead_letters.search import groups_of_letters, page_of_letters
@@ -397,6 +398,38 @@ async def test_a_step_that_dies_has_done_nothing_and_is_done_whole_by_the_next_r
     ended = await desk.run_ended(run["id"])
     assert (ended["state"], ended["sent"], ended["handled"]) == ("done", 1, 1)
     assert desk.sample.scripted.deliveries - before == 1
+
+
+async def test_a_run_waits_for_a_broker_that_is_away_and_asks_for_answers_only_afterwards(desk):
+    [letter] = await desk.refused(1)
+    order = runs.RunOrder(
+        Selection(ids=[letter["id"]]), "mended", canary=True, rate_per_s=50, requested_by="tester@example.com"
+    )
+    runner = RequeueRunner(desk.sample.runtime.units, answer_timeout_s=90)
+    begun_at = utc_now()
+    with pytest.raises(DiedError):
+        # Never committed, so that no relay sees the copy: as if the broker were away.
+        async with desk.sample.runtime.units.bypass_tenancy("a run without a broker") as unit:
+            run_id = await runs.begin_run(unit, order, now=begun_at)
+
+            async def state_at(minutes):
+                while await runner.step(unit, now=begun_at + timedelta(minutes=minutes)):
+                    pass
+                run = await runs.get_run(unit, run_id)
+                return run.state, run.sent
+
+            assert await state_at(minutes=0) == ("running", 1)
+            assert await state_at(minutes=60) == ("running", 1)
+            confirmed = text(
+                "UPDATE outbox SET sent_at = :now FROM dead_letters AS letter"
+                " WHERE outbox.id = letter.requeue_outbox_id AND letter.id = :letter_id"
+            )
+            await unit.session.execute(
+                confirmed, {"now": begun_at + timedelta(minutes=60), "letter_id": letter["id"]}
+            )
+            assert await state_at(minutes=61) == ("running", 1)
+            assert await state_at(minutes=62) == ("stopped", 1)
+            raise DiedError
 
 
 @pytest.mark.parametrize(

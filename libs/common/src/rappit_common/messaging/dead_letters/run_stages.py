@@ -26,7 +26,7 @@ class Progress:
         total: Letters it has.
         sent: How many of them it has sent.
         in_flight: Sent, and neither handled nor failed yet.
-        oldest_sent_at: Of those in flight.
+        oldest_sent_at: Of those in flight that the broker has: confirmed then.
         failure: What a letter failed of again, when one did.
     """
 

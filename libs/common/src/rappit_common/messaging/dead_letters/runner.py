@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, select, text, update
+from sqlalchemy import Row, and_, delete, func, not_, select, text, update
 
 from rappit_common.clock import utc_now
 from rappit_common.logs import get_logger
@@ -22,6 +22,7 @@ MAX_STOP_REASON_CHARACTERS = 500
 
 _log = get_logger()
 _letters = tables.dead_letters.c
+_outbox = tables.outbox.c
 _runs = tables.requeue_runs.c
 _waiting = tables.requeue_waiting.c
 
@@ -98,8 +99,14 @@ class RequeueRunner:
         return True
 
     async def _progress(self, unit: UnitOfWork, run: Row[Any], failed: Any) -> Progress:
-        under_way = select(func.count(), func.min(_letters.requeued_at)).where(
-            _letters.run_id == run.id, _letters.run_state == "sent"
+        # An answer is expected from the broker's confirm on: while the broker is away, nobody can give one. A copy that
+        # cannot be sent for another reason (its queue is gone) is no such case.
+        waits_for_broker = and_(_outbox.id.is_not(None), _outbox.sent_at.is_(None), _outbox.failures == 0)
+        oldest = func.min(func.coalesce(_outbox.sent_at, _letters.requeued_at)).filter(not_(waits_for_broker))
+        under_way = (
+            select(func.count(), oldest)
+            .select_from(tables.dead_letters.outerjoin(tables.outbox, _outbox.id == _letters.requeue_outbox_id))
+            .where(_letters.run_id == run.id, _letters.run_state == "sent")
         )
         in_flight, oldest_sent_at = (await unit.session.execute(under_way)).one()
         failure = None
