@@ -6,6 +6,7 @@ import typer
 
 from rappit_cli.commands import channels, dead_letters, deliveries, inventory, orders, session, shipments
 from rappit_cli.errors import CliError
+from rappit_cli.output import tell
 
 app = typer.Typer(
     name="rappit",
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments, prog_name="rappit")
     except CliError as error:
-        typer.echo(str(error), err=True)
+        # The API's words may quote what came from outside.
+        tell(str(error))
         sys.exit(1)
 
 

@@ -1,6 +1,7 @@
 """What a person sees: tables that never cut a value, text that never moves the cursor, or plain JSON."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 PIPED_WIDTH = 240
+# What JSON leaves as it is and a terminal obeys: the controls beyond ASCII, and what turns the direction of writing.
+_STEERING = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def shown(value: Any) -> str:
@@ -35,8 +38,9 @@ def _console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print ``value`` for another program."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print ``value`` for another program; a person may look at it all the same."""
+    written = json.dumps(value, ensure_ascii=False, indent=2)
+    typer.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", written))
 
 
 def print_line(text: str = "") -> None:

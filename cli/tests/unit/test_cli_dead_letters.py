@@ -120,6 +120,15 @@ class TestReading:
         assert '{"a":1}\ufffd[2J\n' in raw
         assert json.loads(signed_in("dead-letters", "show", "l-3", "--json").out)["id"] == "l-3"
 
+    def test_what_came_from_outside_never_steers_the_terminal(self, rappit, signed_in):
+        nasty = "No.\x1b[2J\x9b31m\u202e"
+        rappit.answer("GET", f"{ORDERS}/l-1", {"code": "x", "detail": nasty}, 409)
+        assert signed_in("dead-letters", "show", "l-1").err == "No. [2J 31m \n"
+        rappit.answers[f"GET {ORDERS}/l-1"] = [(200, letter(1, error_message=nasty))]
+        out = signed_in("dead-letters", "show", "l-1", "--json").out
+        assert not any(character in out for character in nasty[3:] if not character.isprintable())
+        assert json.loads(out)["error_message"] == nasty
+
     def test_a_letter_nobody_has_shows_the_exact_reason(self, signed_in):
         outcome = signed_in("dead-letters", "requeue", "l-9")
         assert (outcome.status, outcome.err) == (1, "Nothing is at /channels/ops/dead-letters/l-9.\n")

@@ -253,6 +253,16 @@ class TestRuns:
         assert "1 failed again: l-1 failed again: No.\n" in outcome.err
         assert [run["state"] for run in json.loads(outcome.out)["items"]] == ["stopped", "done"]
 
+    def test_who_stops_watching_is_told_which_runs_go_on(self, many, signed_in, monkeypatch):
+        def interrupted(_seconds):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(runs.time, "sleep", interrupted)
+        outcome = signed_in("dead-letters", "requeue", "--queue", "q", "--yes", "--follow")
+        assert outcome.status != 0
+        for service in (Service.ORDERS, Service.SHIPPING):
+            assert f"r-{service.value} goes on by itself: watch it with `rappit dead-letters run" in outcome.err
+
     def test_a_service_that_stays_away_ends_the_watching(self, rappit, signed_in):
         at = f"{runs_at(Service.ORDERS)}/r-orders"
         rappit.answer("GET", at, run_of(Service.ORDERS))

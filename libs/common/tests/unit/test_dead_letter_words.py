@@ -189,3 +189,7 @@ def test_a_small_body_that_would_be_huge_when_indented_is_shown_as_it_came():
     body = b"[" * 900 + b"1," * 500_000 + b"1" + b"]" * 900
     assert pretty_json(body) is None
     assert pretty_json(b"[" * 900 + b"1" + b"]" * 900) is not None
+
+
+def test_a_cell_never_steers_the_terminal_it_is_printed_on():
+    assert defused("No.\x1b[2J\x9b31m\u202e\nline\ttab") == "No.\ufffd[2J\ufffd31m\ufffd\nline\ttab"

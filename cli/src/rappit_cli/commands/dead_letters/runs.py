@@ -103,8 +103,8 @@ def followed(api: Api, runs: Mapping[Service, dict[str, Any]]) -> dict[Service, 
         running = [service for service, run in now.items() if run["state"] == "running"]
         if not running:
             return now
-        time.sleep(POLL_S)
         try:
+            time.sleep(POLL_S)
             for service in running:
                 now[service] = api.get(_path(service, str(now[service]["id"])))
             misses = 0
@@ -112,6 +112,11 @@ def followed(api: Api, runs: Mapping[Service, dict[str, Any]]) -> dict[Service, 
             misses += 1
             if misses > MAX_MISSES or not is_away(error):
                 raise
+        except KeyboardInterrupt:
+            for service in running:
+                run_id = now[service]["id"]
+                tell(f"{run_id} goes on by itself: watch it with `rappit dead-letters run {run_id} --follow`.")
+            raise
 
 
 def print_runs(runs: Mapping[Service, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
@@ -38,6 +39,8 @@ MAX_EXPORTED_ROWS = 100_000
 EXPORT_STEP_ROWS = 1_000
 # What a spreadsheet takes for the beginning of a formula, the wide forms of East Asian keyboards among them.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What a terminal obeys when the file is looked at there.
+_STEERING = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def listing_router(service: str, subscriptions: dict[str, Subscription]) -> APIRouter:
@@ -114,8 +117,8 @@ async def _led_by(first: str, lines: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 def defused(value: object) -> str:
-    """Return a cell's text, quoted where a spreadsheet would take it for a formula."""
-    text = "" if value is None else str(value)
+    """Return a cell's text, quoted where a spreadsheet would take it for a formula, and without what steers a terminal."""
+    text = "" if value is None else _STEERING.sub("\ufffd", str(value))
     return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
 
 
