@@ -253,7 +253,8 @@ class TestRuns:
         assert "1 failed again: l-1 failed again: No.\n" in outcome.err
         assert [run["state"] for run in json.loads(outcome.out)["items"]] == ["stopped", "done"]
 
-    def test_who_stops_watching_is_told_which_runs_go_on(self, many, signed_in, monkeypatch):
+    @pytest.mark.usefixtures("many")
+    def test_who_stops_watching_is_told_which_runs_go_on(self, signed_in, monkeypatch):
         def interrupted(_seconds):
             raise KeyboardInterrupt
 

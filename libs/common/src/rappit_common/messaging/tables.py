@@ -111,7 +111,9 @@ dead_letters = Table(
     ),
     # What is dead is looked for most, and may be a needle among what was settled of its queue, tenant or group.
     *(
-        Index(f"ix_dead_letters_dead_{column}", column, "last_failed_at", "id", postgresql_where=text("status = 'dead'"))
+        Index(
+            f"ix_dead_letters_dead_{column}", column, "last_failed_at", "id", postgresql_where=text("status = 'dead'")
+        )
         for column in ("queue", "event", "organization_id", "error_type", "group_key")
     ),
     Index("ix_dead_letters_search", "search", postgresql_using="gin"),
@@ -135,7 +137,7 @@ dead_letter_notes = Table(
     Index("ix_dead_letter_notes_letter_id", "letter_id", "id"),
 )
 
-# Beside the letters and not in them: each letter has a dozen indexes, so that a run of many would take a minute to begin
+# Beside the letters and not in them: a letter has a dozen indexes, so that a run of many would take a minute to begin
 # and, worse, to stop.
 requeue_waiting = Table(
     "requeue_waiting",

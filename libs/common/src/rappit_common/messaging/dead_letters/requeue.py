@@ -121,7 +121,7 @@ async def send_copies(
     run_id: UUID | None = None,
     edited_body: bytes | None = None,
 ) -> None:
-    """Put a copy of each letter into the outbox and mark it requeued, by a run or alone; the caller holds their locks."""
+    """Put a copy of each letter into the outbox and mark it requeued, by a run if any; the caller holds their locks."""
     ids: dict[str, Any] = {"letter_ids": list(letter_ids), "outbox_ids": [new_id() for _ in letter_ids]}
     await unit.session.execute(_COPY, {**ids, "body": edited_body})
     await unit.session.execute(_MARK, {**ids, "actor": actor, "now": now, "run_id": run_id})

@@ -53,7 +53,8 @@ _INDEXES = (
         " INCLUDE (status, first_failed_at)"
     ),
     *(
-        f"CREATE INDEX ix_dead_letters_dead_{column} ON dead_letters ({column}, last_failed_at, id) WHERE status = 'dead'"
+        f"CREATE INDEX ix_dead_letters_dead_{column} ON dead_letters ({column}, last_failed_at, id)"
+        " WHERE status = 'dead'"
         for column in ("queue", "event", "organization_id", "error_type", "group_key")
     ),
     "CREATE INDEX ix_dead_letters_search ON dead_letters USING gin (search)",

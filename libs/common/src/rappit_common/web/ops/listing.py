@@ -117,7 +117,7 @@ async def _led_by(first: str, lines: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 def defused(value: object) -> str:
-    """Return a cell's text, quoted where a spreadsheet would take it for a formula, and without what steers a terminal."""
+    """Return a cell's text, quoted where a spreadsheet takes it for a formula, and without what steers a terminal."""
     text = "" if value is None else _STEERING.sub("\ufffd", str(value))
     return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
 
