@@ -7,7 +7,10 @@ _RUNS = """
     SELECT id::text, state, stage, total, sent, handled, failed, finished_at, stop_reason
     FROM {schema}.requeue_runs
 """
-_WAITING = "SELECT id::text, run_id::text, run_state, status FROM {schema}.dead_letters WHERE run_state IS NOT NULL"
+_HELD = """
+    SELECT id::text, run_id::text, run_state FROM {schema}.dead_letters WHERE run_state IS NOT NULL
+    UNION ALL SELECT letter_id::text, run_id::text, 'waiting' FROM {schema}.requeue_waiting
+"""
 
 
 async def check_runs(snapshot: Snapshot) -> list[Offence]:
@@ -22,7 +25,7 @@ async def check_runs(snapshot: Snapshot) -> list[Offence]:
             elif run["sent"] != run["handled"] + run["failed"]:
                 ends = f"{run['handled']} handled, {run['failed']} failed again"
                 found.append(Offence("lost", offender, f"{told}, but {ends} ({run['stop_reason']})"))
-        for letter in await snapshot.fetch(_WAITING.format(schema=schema)):
+        for letter in await snapshot.fetch(_HELD.format(schema=schema)):
             offender = f"dead letter {letter['id']} of {service}"
             why = f"run {letter['run_id']} still holds it, {letter['run_state']}"
             found.append(Offence("undrained", offender, why))
