@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from rappit_common.clock import new_id, utc_now
-from rappit_common.messaging.dead_letters import acts, runs
+from rappit_common.messaging.dead_letters import acts, runs, search
 from rappit_common.messaging.dead_letters.filters import LetterFilter, Selection
 from rappit_common.messaging.dead_letters.retention import purge_settled
 from rappit_common.messaging.dead_letters.runner import RequeueRunner
@@ -137,6 +137,15 @@ async def test_what_the_database_cannot_hold_is_the_askers_mistake(desk, path, w
     assert refused.json()["code"] == code
 
 
+async def test_a_search_that_takes_too_long_is_given_up_in_words(desk, monkeypatch):
+    monkeypatch.setattr(search, "_PLAN_ANEW", text("SET LOCAL statement_timeout = 50"))
+    async with desk.sample.runtime.database.engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE dead_letters IN ACCESS EXCLUSIVE MODE"))
+        for path in ("/dead-letters", "/dead-letters/groups", "/dead-letters/export"):
+            given_up = await desk.call("GET", path, expected=503)
+            assert given_up.json()["code"] == "took_too_long"
+
+
 async def test_words_are_searched_with_and_or_and_not(desk):
     for words in ("red scarf large", "red hat", "blue hat"):
         await desk.publish(json.dumps({"organization_id": str(desk.organization_id), "words": words}).encode())
@@ -259,6 +268,14 @@ async def test_an_act_on_too_many_is_refused_whole_and_a_run_may_have_more(desk,
     monkeypatch.setattr(runs, "MAX_LETTERS_IN_RUN", 2)
     refused = await desk.post("/requeue-runs", chosen, expected=422)
     assert (refused["code"], refused["max_letters"]) == ("too_many_letters", 2)
+
+
+@pytest.mark.parametrize("said", ["", " ", "\t\n"])
+async def test_a_reason_and_a_note_say_something(desk, said):
+    [letter] = await desk.refused(1)
+    await desk.post(f"/dead-letters/{letter['id']}/discard", {"reason": said}, expected=422)
+    await desk.post(f"/dead-letters/{letter['id']}/notes", {"text": said}, expected=422)
+    await desk.post("/requeue-runs", {"ids": [letter["id"]], "reason": said}, expected=422)
 
 
 async def test_notes_stay_with_their_letter(desk):

@@ -20,10 +20,18 @@ PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 2
 MAX_REPORTED_FIELDS = 50
 _MAX_CAUSES = 10
-# PostgreSQL's character_not_in_repertoire and untranslatable_character.
+# PostgreSQL's query_canceled: the statement's time is over. And its character_not_in_repertoire and
+# untranslatable_character.
+_GIVEN_UP = "57014"
 _UNSTORABLE_TEXT = frozenset({"22021", "22P05"})
 
 _log = get_logger()
+
+
+class TookTooLongError(UnavailableError):
+    """A statement ran for as long as any may (30 s) and was ended."""
+
+    code = "took_too_long"
 
 
 class Problem(BaseModel):
@@ -116,6 +124,9 @@ async def _on_database(request: Request, error: Exception) -> JSONResponse:
         _log.info("request_refused", code="unstorable_text", status=422)
         detail = "A text holds a character that cannot be stored (NUL): leave it out."
         return JSONResponse(problem_body(422, "unstorable_text", detail), 422, None, PROBLEM_JSON)
+    if state == _GIVEN_UP:
+        _log.warning("request_failed", reason="statement_timeout", error=str(error))
+        return problem_of(TookTooLongError("This took too long and was given up; nothing was changed. Ask for less."))
     if _is_out_of_range(error):
         _log.info("request_refused", code="value_out_of_range", status=422)
         detail = "A time or a number is further away than can be stored: give one that is nearer."
