@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Row
 
 from rappit_common.messaging.dead_letters.filters import LetterFilter, Selection, ShownStatus
@@ -20,7 +20,11 @@ MAX_REASON_CHARACTERS = 500
 MAX_NOTE_CHARACTERS = 5_000
 MAX_RATE_PER_S = 1_000
 
-Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON_CHARACTERS, description="For the audit log.")]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_REASON_CHARACTERS),
+    Field(description="For the audit log."),
+]
 
 
 class _Asked(BaseModel):
@@ -166,7 +170,7 @@ class GivenReason(_Asked):
 class NewNote(_Asked):
     """What to remember about a letter."""
 
-    text: str = Field(min_length=1, max_length=MAX_NOTE_CHARACTERS)
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NOTE_CHARACTERS)]
 
 
 class ChangeLetters(Selection):
