@@ -147,7 +147,8 @@ class Round:
     async def _tell_under_faults(self, load: Load) -> None:
         organization_ids = [load.merchant.organization_id]
         looking = asyncio.create_task(self._look_on(organization_ids))
-        buying = [asyncio.create_task(load.buy(wish)) for wish in self.plan.labels]
+        wishes = {(wish.provider, wish.external_order_id): wish for wish in self.plan.labels}
+        buying: list[asyncio.Task[None]] = []
         try:
             for number, step in enumerate(self.plan.steps, start=1):
                 self._say(f"  step {number}/{len(self.plan.steps)}: {'; '.join(map(str, step.faults))}")
@@ -158,6 +159,9 @@ class Round:
                     asyncio.create_task(self._requeue_some()),
                     asyncio.create_task(self._begin_runs(load.merchant)),
                 ]
+                # From here on: an order cannot be waited for before it was told of.
+                told = [wishes.get((x.provider, x.external_order_id or "")) for x in step.deliveries]
+                buying += [asyncio.create_task(load.buy(wish)) for wish in told if wish is not None]
                 await break_things(self._playground, step.faults, self.tally)
                 await asyncio.gather(*telling)
             self._playground.disarm_all()

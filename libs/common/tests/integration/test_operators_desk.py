@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from rappit_common.clock import new_id, utc_now
-from rappit_common.messaging.dead_letters import acts, runs, search
+from rappit_common.messaging.dead_letters import acts, runner, runs, search
 from rappit_common.messaging.dead_letters.filters import LetterFilter, Selection
 from rappit_common.messaging.dead_letters.retention import purge_settled
 from rappit_common.messaging.dead_letters.runner import RequeueRunner
@@ -494,3 +494,27 @@ async def test_settled_letters_leave_in_time_and_the_dead_stay(desk):
     await purge_settled(desk.sample.runtime.database, keep_days=30, now=utc_now())
     await desk.call("GET", f"/dead-letters/{gone}", expected=404)
     assert (await desk.get(f"/dead-letters/{kept}"))["status"] == "dead"
+
+
+async def test_a_failure_that_comes_in_the_middle_of_a_step_is_counted_by_the_next(desk, monkeypatch):
+    letters = await desk.refused(2)
+    selection = Selection(ids=[letter["id"] for letter in letters])
+    order = runs.RunOrder(selection, "mended", canary=True, rate_per_s=50, requested_by="tester")
+    units = desk.sample.runtime.units
+    moves, now = RequeueRunner(units, answer_timeout_s=90), utc_now()
+    async with units.bypass_tenancy("a run whose letter fails at the wrong moment") as unit:
+        run_id = await runs.begin_run(unit, order, now=now)
+        assert await moves.step(unit, now=now)
+        failed = "UPDATE dead_letters SET status = 'dead', run_state = 'failed' WHERE run_id = :run_id"
+        await unit.session.execute(text(failed), {"run_id": run_id})
+        with monkeypatch.context() as patched:
+            # The count of the failures has just been taken.
+            nothing = "SELECT id, error_type, error_message FROM dead_letters WHERE run_id = :run_id AND false"
+            patched.setattr(runner, "_COUNT_FAILED", text(nothing))
+            assert await moves.step(unit, now=now + timedelta(seconds=1))
+        between = await runs.get_run(unit, run_id)
+        assert await moves.step(unit, now=now + timedelta(seconds=2))
+        after = await runs.get_run(unit, run_id)
+        await unit.session.rollback()
+    assert (between.stage, between.sent, between.state, between.finished_at) == ("canary_1", 1, "running", None)
+    assert (after.stage, after.sent, after.state, after.failed) == ("canary_1", 1, "stopped", 1)

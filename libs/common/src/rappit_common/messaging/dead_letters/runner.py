@@ -106,7 +106,8 @@ class RequeueRunner:
         under_way = (
             select(func.count(), oldest)
             .select_from(tables.dead_letters.outerjoin(tables.outbox, _outbox.id == _letters.requeue_outbox_id))
-            .where(_letters.run_id == run.id, _letters.run_state == "sent")
+            # One that failed since the failures were counted is under way still: the next step counts it.
+            .where(_letters.run_id == run.id, _letters.run_state.is_not(None))
         )
         in_flight, oldest_sent_at = (await unit.session.execute(under_way)).one()
         failure = None
