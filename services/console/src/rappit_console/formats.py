@@ -95,12 +95,24 @@ def pretty(body: str, encoding: str = "utf-8") -> str:
         except ValueError:
             return body[:MAX_SHOWN_CHARACTERS]
     try:
-        laid_out = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        laid_out = _indented(json.loads(body))
     except (ValueError, RecursionError):
         laid_out = body
     if len(laid_out) > MAX_SHOWN_CHARACTERS:
         return laid_out[:MAX_SHOWN_CHARACTERS] + "\n… cut here; the API gives the rest"
     return laid_out
+
+
+def _indented(value: object) -> str:
+    """Return JSON indented, as far as it is shown: a small body that is deep and wide would become a gigabyte."""
+    parts: list[str] = []
+    characters = 0
+    for part in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value):
+        parts.append(part)
+        characters += len(part)
+        if characters > MAX_SHOWN_CHARACTERS:
+            break
+    return "".join(parts)
 
 
 def _hexdump(raw: bytes) -> str:

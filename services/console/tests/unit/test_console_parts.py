@@ -2,6 +2,7 @@ import base64
 import os
 import subprocess
 import sys
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -94,6 +95,17 @@ def test_bodies_are_laid_out_for_reading() -> None:
     assert pretty(base64.b64encode(b"\x00\xffAB").decode(), "base64").endswith("  ..AB")
     assert len(pretty("x" * 300_000)) < 201_000
     assert pretty("[" * 100_000) == "[" * 100_000
+
+
+def test_a_small_body_that_would_be_huge_when_indented_costs_no_more_than_what_is_shown() -> None:
+    deep = "[" * 200 + "1," * 100_000 + "1" + "]" * 200
+    tracemalloc.start()
+    try:
+        assert len(pretty(deep)) < 201_000
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 8 * 1024 * 1024
 
 
 def test_what_is_no_number_goes_to_the_api_as_it_is() -> None:
