@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from rappit_common.messaging.events import EVENTS_EXCHANGE
 from sqlalchemy import bindparam, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from rappit_inventory.messages import MAX_CHANGES, StockChanged
 from rappit_inventory.models import InventoryLevel
 
 
@@ -60,6 +63,31 @@ _PAGE = """
     ORDER BY l.sku_id, l.warehouse_id
 """
 
+# A warehouse may hold a million levels: told in SQL, as an import's are, and only of what could be sold.
+_ANNOUNCE_WAREHOUSE = text("""
+    INSERT INTO outbox (id, organization_id, event, exchange, routing_key, message_id, content_type, headers, body,
+                        mandatory)
+    SELECT e.id, :organization_id, :event, :exchange, :event, e.id::text, 'application/json',
+           CAST(:headers AS jsonb), convert_to(e.body, 'UTF8'), :mandatory
+    FROM (
+        SELECT gen_random_uuid() AS id, json_build_object(
+            'organization_id', CAST(:organization_id AS uuid), 'changes', json_agg(json_build_object(
+                'sku', c.sku, 'warehouse_code', c.warehouse_code, 'on_hand', c.quantity_total,
+                'reserved', c.quantity_reserved, 'available', c.available)),
+            'occurred_at', CAST(:occurred_at AS text))::text AS body
+        FROM (
+            SELECT s.code AS sku, w.code AS warehouse_code, l.quantity_total, l.quantity_reserved,
+                   CASE WHEN w.active THEN l.quantity_available ELSE 0 END AS available,
+                   (row_number() OVER () - 1) / :part AS part
+            FROM inventory_levels l
+            JOIN skus s ON s.organization_id = :organization_id AND s.id = l.sku_id
+            JOIN warehouses w ON w.organization_id = :organization_id AND w.id = l.warehouse_id
+            WHERE l.organization_id = :organization_id AND l.warehouse_id = :warehouse_id
+              AND l.quantity_available > 0 AND s.active
+        ) AS c GROUP BY c.part
+    ) AS e
+""")
+
 
 class LevelListRepository:
     """Reads one organization's levels without locks."""
@@ -96,3 +124,19 @@ class LevelListRepository:
             .execution_options(synchronize_session=False)
         )
         await self._session.execute(statement, {"of_sku": sku_id, "of_place": warehouse_id})
+
+    async def announce_warehouse(self, warehouse_id: UUID, headers: str, now: datetime) -> None:
+        """Write the events that tell what may be sold from a warehouse to the outbox."""
+        await self._session.execute(
+            _ANNOUNCE_WAREHOUSE,
+            {
+                "organization_id": self._organization_id,
+                "warehouse_id": warehouse_id,
+                "event": StockChanged.event_name,
+                "exchange": EVENTS_EXCHANGE,
+                "headers": headers,
+                "mandatory": StockChanged.mandatory,
+                "occurred_at": now.isoformat().replace("+00:00", "Z"),
+                "part": MAX_CHANGES,
+            },
+        )

@@ -1,5 +1,6 @@
 """Extend and change the catalogue: SKUs and warehouses."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from rappit_common.clock import new_id
 from rappit_inventory.domain.errors import SkuExistsError, TooManyMatchesError, WarehouseExistsError
 from rappit_inventory.models import Sku, Warehouse
 from rappit_inventory.repository.catalogue import NewSku
+from rappit_inventory.repository.imports import event_headers
 from rappit_inventory.service.announcements import announce_arrival, announce_levels
 from rappit_inventory.service.lookup import find_sku, find_warehouse
 from rappit_inventory.unit import InventoryUnit
@@ -109,9 +111,12 @@ async def change_warehouse(unit: InventoryUnit, code: str, values: Mapping[str, 
     warehouse = await find_warehouse(unit, code)
     was_active = warehouse.active
     await unit.catalogue.change(warehouse, values)
-    unit.forget_availability()
-    if warehouse.active and not was_active:
-        announce_arrival(unit, await unit.demands.awaited_in(warehouse.id), now=now)
+    if warehouse.active != was_active:
+        unit.forget_availability()
+        await unit.level_list.announce_warehouse(warehouse.id, json.dumps(event_headers(unit.organization_id)), now)
+        unit.outbox.used = True
+        if warehouse.active:
+            announce_arrival(unit, await unit.demands.awaited_in(warehouse.id), now=now)
     return warehouse
 
 
