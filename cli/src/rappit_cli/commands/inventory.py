@@ -55,8 +55,16 @@ def verify_stock(
     as_json: AsJson = False,
 ) -> None:
     """Compare stock levels with the ledger and with what orders hold. Ends with 1 when some are left that differ."""
+    result: dict[str, Any] = {"levels": 0, "found": 0, "drifts": [], "repaired": 0, "unrepairable": []}
+    cursor: str | None = None
     with connected() as api:
-        result = api.post("/inventory/verifications", {"skus": sku or None, "repair": repair, "reason": reason})
+        while True:
+            body = {"skus": sku or None, "repair": repair, "reason": reason, "cursor": cursor}
+            step = api.post("/inventory/verifications", body)
+            result = {name: total + step[name] for name, total in result.items()}
+            cursor = step["next_cursor"]
+            if cursor is None:
+                break
     if as_json:
         print_json(result)
     else:

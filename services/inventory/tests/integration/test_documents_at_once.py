@@ -16,7 +16,7 @@ from rappit_inventory.service.import_stock import ImportOptions, import_stock
 from rappit_inventory.service.reserve import OrderVersion, reserve_orders
 from rappit_inventory.service.ship import ShipmentVersion, apply_shipment
 from rappit_inventory.service.take_back import ReturnedLine, take_back
-from rappit_inventory.service.verify import verify_stock
+from rappit_inventory.service.verify import Verify, verify_stock
 
 pytestmark = pytest.mark.server
 
@@ -94,7 +94,7 @@ class Crowd:
         await import_stock(unit, rows, ImportOptions("crowd"), now=utc_now())
 
     async def verify(self, unit):
-        found = await verify_stock(unit, None, repair=True, actor="crowd", reason="crowd", now=utc_now())
+        found = await verify_stock(unit, Verify("crowd", "crowd", repair=True), now=utc_now())
         assert found.found == 0
 
     async def change(self, unit):

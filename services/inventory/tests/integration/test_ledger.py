@@ -6,6 +6,7 @@ import pytest
 from rappit_common.clock import new_id, utc_now
 from rappit_common.web.auth import Role
 from rappit_inventory.models import LedgerRow
+from rappit_inventory.service import verify
 from sqlalchemy import event
 
 pytestmark = pytest.mark.server
@@ -123,6 +124,20 @@ async def test_verification_finds_and_repairs_what_drifted(merchant):
     await merchant.adjust("A", "BER", -4)
     assert (await merchant.post("/verifications", {}))["found"] == 0
     await merchant.refused("/verifications", {}, 403, "missing_role", role=Role.VIEWER)
+
+
+async def test_all_levels_are_verified_step_by_step(merchant, monkeypatch):
+    monkeypatch.setattr(verify, "LEVELS_A_STEP", 3)
+    await merchant.stock({(sku, code): 10 for sku in "ABCD" for code in ("BER", "LYS")})
+    await drifted(merchant, "quantity_total = 12, quantity_available = 12", sku="D")
+    steps, cursor = [], None
+    while not steps or cursor is not None:
+        found = await merchant.post("/verifications", {"cursor": cursor})
+        steps.append((found["levels"], found["found"]))
+        cursor = found["next_cursor"]
+    # A SKU is never cut in two.
+    assert steps == [(4, 0), (4, 2), (0, 0)]
+    await merchant.refused("/verifications", {"cursor": "bm90LW91cnM"}, 422, "invalid_cursor")
 
 
 async def test_what_cannot_be_true_is_not_repaired(merchant):

@@ -1,10 +1,11 @@
 """The ledger, and the comparison of levels with it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from rappit_common.pagination import InvalidCursorError, Page
+from rappit_common.pagination import InvalidCursorError, Page, decode_id_cursor, encode_cursor
 from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Staff
 from rappit_common.web.problems import errors
 
@@ -13,9 +14,9 @@ from rappit_inventory.endpoints.dependencies import Now, ReadUnit, WriteUnit
 from rappit_inventory.endpoints.paging import cut, time_and_number
 from rappit_inventory.models import LedgerRow
 from rappit_inventory.repository.ledger import LedgerFilter
-from rappit_inventory.schemas.documents import LedgerAsked, LedgerEntry, VerificationCreate, VerificationRead
+from rappit_inventory.schemas.documents import DriftRead, LedgerAsked, LedgerEntry, VerificationCreate, VerificationRead
 from rappit_inventory.service.find_levels import find_levels
-from rappit_inventory.service.verify import verify_stock
+from rappit_inventory.service.verify import Verify, verify_stock
 from rappit_inventory.unit import InventoryUnit
 
 router = APIRouter(tags=["ledger"], responses=errors(InvalidTokenError, MissingRoleError))
@@ -75,8 +76,18 @@ async def _entries(unit: InventoryUnit, rows: Sequence[LedgerRow]) -> list[Ledge
     ]
 
 
-@router.post("/verifications", responses=errors(UnknownSkuError))
+@router.post("/verifications", responses=errors(UnknownSkuError, InvalidCursorError))
 async def verify(body: VerificationCreate, unit: WriteUnit, principal: Staff, now: Now) -> VerificationRead:
     """Compare levels with the ledger and with what orders hold; with `repair`, put right what drifted."""
-    found = await verify_stock(unit, body.skus, repair=body.repair, actor=principal.label, reason=body.reason, now=now)
-    return VerificationRead.model_validate(found)
+    asked = Verify(principal.label, body.reason, body.skus, repair=body.repair)
+    if body.cursor is not None:
+        asked = replace(asked, after=decode_id_cursor(body.cursor))
+    done = await verify_stock(unit, asked, now=now)
+    return VerificationRead(
+        levels=done.levels,
+        found=done.found,
+        drifts=[DriftRead.model_validate(drift) for drift in done.drifts],
+        repaired=done.repaired,
+        unrepairable=[DriftRead.model_validate(drift) for drift in done.unrepairable],
+        next_cursor=encode_cursor(str(done.next_after)) if done.next_after else None,
+    )

@@ -12,8 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from rappit_inventory.domain.stock import MovementKind
 from rappit_inventory.models import LedgerRow
 
-VERIFY_TIMEOUT_S = 120
-
 # One statement sees one moment: levels, their ledger and what orders hold are written together, so nothing needs to be
 # locked to compare them. Rows of the kind repair are left out, because they are what a level was put right by: the sum
 # of all others is the truth that it was put right to.
@@ -49,7 +47,17 @@ _DRIFT = """
     ORDER BY c.sku_id, c.warehouse_id LIMIT :limit
 """
 _OF_SKUS = "AND sku_id = ANY(CAST(:sku_ids AS uuid[]))"
+_UP_TO = "AND sku_id > :after AND sku_id <= :until"
 _COUNT = "SELECT count(*) FROM inventory_levels WHERE organization_id = :organization_id {of_skus}"
+_FIRST = UUID(int=0)
+_LAST = UUID(int=(1 << 128) - 1)
+_STRETCH = text("""
+    SELECT sku_id AS until, number >= :limit AS is_cut FROM (
+        SELECT sku_id, row_number() OVER (ORDER BY sku_id) AS number FROM inventory_levels
+        WHERE organization_id = :organization_id AND sku_id > :after
+        ORDER BY sku_id LIMIT :limit
+    ) AS l ORDER BY number DESC LIMIT 1
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,16 @@ class Drift:
     warehouse_code: str
     found: Quantities
     expected: Quantities
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Levels to be compared: of SKUs that are named, or of those between two, the second included."""
+
+    sku_ids: Collection[UUID] | None = None
+    after: UUID = _FIRST
+    until: UUID = _LAST
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +136,28 @@ class LedgerRepository:
             statement = statement.where(position.bindparams(after_at=after[0], after_id=after[1]))
         return list(await self._session.scalars(statement))
 
-    async def drift(self, sku_ids: Collection[UUID] | None, *, limit: int) -> tuple[list[Drift], int]:
-        """Return the levels that are not what the ledger says, at most ``limit``, and how many there are.
+    async def stretch(self, after: UUID, *, levels: int) -> Stretch:
+        """Return the next ``levels`` levels, and the rest of the last one's SKU."""
+        parameters = {"organization_id": self._organization_id, "after": after, "limit": levels}
+        row = (await self._session.execute(_STRETCH, parameters)).one_or_none()
+        return Stretch(after=after) if row is None else Stretch(None, after, row.until, is_last=not row.is_cut)
 
-        Args:
-            sku_ids: Of these SKUs only.
-            limit: How many are named.
-        """
-        await self._session.execute(text(f"SET LOCAL statement_timeout = '{VERIFY_TIMEOUT_S}s'"))
-        rows = list(await self._run(_DRIFT, sku_ids, limit=limit))
+    async def drift(self, stretch: Stretch, *, limit: int) -> tuple[list[Drift], int]:
+        """Return the levels that are not what the ledger says, at most ``limit``, and how many there are."""
+        rows = list(await self._run(_DRIFT, stretch, limit=limit))
         return [_drift(row) for row in rows], rows[0].found if rows else 0
 
-    async def level_count(self, sku_ids: Collection[UUID] | None) -> int:
+    async def level_count(self, stretch: Stretch) -> int:
         """Return how many levels there are."""
-        return (await self._run(_COUNT, sku_ids)).scalar_one()
+        return (await self._run(_COUNT, stretch)).scalar_one()
 
-    async def _run(self, statement: str, sku_ids: Collection[UUID] | None, **parameters: Any) -> Any:
+    async def _run(self, statement: str, stretch: Stretch, **parameters: Any) -> Any:
         parameters["organization_id"] = self._organization_id
-        if sku_ids is not None:
-            parameters["sku_ids"] = sorted(sku_ids)
-        filled = statement.format(of_skus="" if sku_ids is None else _OF_SKUS)
-        return await self._session.execute(text(filled), parameters)
+        if stretch.sku_ids is not None:
+            parameters["sku_ids"] = sorted(stretch.sku_ids)
+            return await self._session.execute(text(statement.format(of_skus=_OF_SKUS)), parameters)
+        parameters.update(after=stretch.after, until=stretch.until)
+        return await self._session.execute(text(statement.format(of_skus=_UP_TO)), parameters)
 
 
 def _drift(row: Any) -> Drift:

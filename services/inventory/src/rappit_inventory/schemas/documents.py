@@ -278,9 +278,13 @@ class ReturnRead(Read):
 
 
 class VerificationCreate(Body):
-    """Which levels to compare with the ledger; and whether to put right what drifted."""
+    """Which levels to compare with the ledger; and whether to put right what drifted.
+
+    Without SKUs all are compared, 50,000 a step: while the answer holds a `next_cursor`, ask again with it.
+    """
 
     skus: Annotated[list[SkuCode], Field(min_length=1, max_length=MAX_ASKED_SKUS)] | None = None
+    cursor: Annotated[str | None, Field(max_length=MAX_CURSOR_CHARACTERS)] = None
     repair: bool = False
     reason: Text500 = "verification"
 
@@ -303,7 +307,7 @@ class DriftRead(Read):
     expected: QuantitiesRead
 
 
-class VerificationRead(Read):
+class VerificationRead(BaseModel):
     """What was found, and what was done about it."""
 
     levels: Annotated[int, Field(description="Levels that were compared.")]
@@ -313,3 +317,4 @@ class VerificationRead(Read):
     unrepairable: Annotated[
         list[DriftRead], Field(description="More is promised or set aside than there is: count the shelf.")
     ]
+    next_cursor: str | None

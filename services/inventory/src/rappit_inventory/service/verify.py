@@ -1,19 +1,23 @@
 """Compare levels with the ledger and with what orders hold, and put right what drifted."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from rappit_common.clock import new_id
 from rappit_common.tracing import current_trace_id
 
 from rappit_inventory.domain.stock import MovementKind, Shelves, Source
-from rappit_inventory.repository.ledger import Drift, Quantities
+from rappit_inventory.repository.ledger import Drift, Quantities, Stretch
 from rappit_inventory.service.announcements import announce_stock
 from rappit_inventory.service.lookup import find_skus
 from rappit_inventory.unit import InventoryUnit
 
 MAX_DRIFTS = 1_000
+# About a second of reading; an organization with more is verified step by step.
+LEVELS_A_STEP = 50_000
+_BEGINNING = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,8 @@ class Verification:
     """What was found.
 
     ``unrepairable`` are drifts whose expected counts cannot all be true (more promised than there is): a shelf must be
-    counted. ``found`` counts all drifts, of which at most 1,000 are named.
+    counted. ``found`` counts all drifts, of which at most 1,000 are named. ``next_after`` is where the next step
+    begins, None when there is none.
     """
 
     levels: int
@@ -29,11 +34,21 @@ class Verification:
     drifts: list[Drift]
     repaired: int = 0
     unrepairable: list[Drift] = field(default_factory=list[Drift])
+    next_after: UUID | None = None
 
 
-async def verify_stock(
-    unit: InventoryUnit, sku_codes: Iterable[str] | None, *, repair: bool, actor: str, reason: str, now: datetime
-) -> Verification:
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """What is to be verified, and by whom: the SKUs that are named, or a step of all of them that begins at a place."""
+
+    actor: str
+    reason: str
+    sku_codes: Sequence[str] | None = None
+    after: UUID = _BEGINNING
+    repair: bool = False
+
+
+async def verify_stock(unit: InventoryUnit, asked: Verify, *, now: datetime) -> Verification:
     """Find the levels that are not what their ledger and their orders say; if asked to, make them so.
 
     Finding takes no lock, since one statement sees one moment. Only what drifted is then looked at again, alone with
@@ -42,21 +57,26 @@ async def verify_stock(
     Raises:
         UnknownSkuError: One of the SKUs is not there.
     """
-    sku_ids = None if sku_codes is None else list((await find_skus(unit, sku_codes)).values())
-    drifts, found = await unit.ledger.drift(sku_ids, limit=MAX_DRIFTS)
-    levels = await unit.ledger.level_count(sku_ids)
-    if not repair or not drifts:
-        return Verification(levels, found, drifts)
+    if asked.sku_codes is None:
+        stretch = await unit.ledger.stretch(asked.after, levels=LEVELS_A_STEP)
+    else:
+        stretch = Stretch((await find_skus(unit, asked.sku_codes)).values())
+    next_after = None if stretch.is_last else stretch.until
+    drifts, found = await unit.ledger.drift(stretch, limit=MAX_DRIFTS)
+    levels = await unit.ledger.level_count(stretch)
+    if not asked.repair or not drifts:
+        return Verification(levels, found, drifts, next_after=next_after)
     await unit.locks.extend_catalogue()
     shelves = await unit.levels.lock(drift.sku_id for drift in drifts)
-    drifts, _ = await unit.ledger.drift({drift.sku_id for drift in drifts}, limit=MAX_DRIFTS)
-    source = Source("verification", new_id(), actor, current_trace_id(), reason, "repair")
+    drifts, _ = await unit.ledger.drift(Stretch({drift.sku_id for drift in drifts}), limit=MAX_DRIFTS)
+    source = Source("verification", new_id(), asked.actor, current_trace_id(), asked.reason, "repair")
     mended = [drift for drift in drifts if _is_possible(drift.expected)]
     for drift in mended:
         _mend(drift, shelves, source)
     await unit.levels.save(shelves, now)
     await announce_stock(unit, shelves, now=now)
-    return Verification(levels, found, drifts, len(mended), [drift for drift in drifts if drift not in mended])
+    unrepairable = [drift for drift in drifts if not _is_possible(drift.expected)]
+    return Verification(levels, found, drifts, len(mended), unrepairable, next_after)
 
 
 def _is_possible(expected: Quantities) -> bool:
