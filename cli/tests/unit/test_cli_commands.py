@@ -109,6 +109,33 @@ def test_import_is_sent_whole_again_after_a_refresh(rappit, signed_in, tmp_path)
     assert body == file.read_bytes()
 
 
+RIGHT = {"total": 10, "reserved": 0, "damaged": 0, "quarantined": 0}
+DRIFT = {"sku": "A", "warehouse_code": "M", "found": {**RIGHT, "total": 12}, "expected": RIGHT}
+VERIFIED = {"levels": 3, "found": 1, "drifts": [DRIFT], "repaired": 0, "unrepairable": [], "next_cursor": None}
+
+
+def test_verification_shows_what_differs_and_ends_with_1(rappit, signed_in):
+    rappit.answer("POST", "/inventory/verifications", VERIFIED)
+    outcome = signed_in("inventory", "verify", "--sku", "A")
+    assert outcome.status == 1
+    assert outcome.out.splitlines()[0] == "3 levels: 1 differ, 0 repaired."
+    assert outcome.out.splitlines()[-1].split() == ["A", "M", "12", "10", "0", "0", "0", "0", "0", "0"]
+    [(_, _, body, _)] = rappit.requests("POST", "/inventory/verifications")
+    assert json.loads(body) == {
+        "skus": ["A"],
+        "repair": False,
+        "reason": "requested with the command line",
+        "cursor": None,
+    }
+
+
+def test_repair_ends_well_when_nothing_is_left(rappit, signed_in):
+    rappit.answer("POST", "/inventory/verifications", {**VERIFIED, "repaired": 1})
+    assert signed_in("inventory", "verify", "--repair", "--reason", "restored").status == 0
+    [(_, _, body, _)] = rappit.requests("POST", "/inventory/verifications")
+    assert json.loads(body) == {"skus": None, "repair": True, "reason": "restored", "cursor": None}
+
+
 def test_missing_file_is_misuse(signed_in):
     assert signed_in("inventory", "import", "/nowhere.csv").status == 2
 

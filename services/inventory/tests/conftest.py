@@ -134,6 +134,23 @@ class Merchant:
         finally:
             await connection.close()
 
+    async def told(self, event: str) -> list[dict[str, Any]]:
+        """Return the events of one name that were written to the outbox, oldest first."""
+        query = "SELECT body FROM outbox WHERE organization_id = $1 AND event = $2 ORDER BY created_at, id"
+        return [json.loads(row["body"]) for row in await self.sql(query, self.organization_id, event)]
+
+    async def post(self, path: str, body: dict[str, Any], **more: Any) -> Any:
+        """Write through the API and return the answer, which must be a success."""
+        answer = await self.call(more.pop("method", "POST"), path, json=body, **more)
+        assert answer.status_code in {200, 201}, answer.text
+        return answer.json()
+
+    async def refused(self, path: str, body: dict[str, Any], status: int, code: str, **more: Any) -> str:
+        """Be refused by the API; returns what it says to a person."""
+        answer = await self.call(more.pop("method", "POST"), path, json=body, **more)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        return answer.json()["detail"]
+
     async def assert_ledger_matches(self) -> None:
         """Every level equals the sum of its ledger, and what orders hold of it."""
         rows = await self.sql(

@@ -1,4 +1,4 @@
-"""``inventory``: stock levels and imports."""
+"""``inventory``: stock levels, their verification, and imports."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +44,46 @@ def _print_result(result: dict[str, Any]) -> None:
     hidden = max(int(result["failed"]), len(errors)) - min(len(errors), SHOWN_ERRORS)
     if hidden > 0:
         print_line(f"… and {hidden} more.")
+
+
+@app.command("verify")
+def verify_stock(
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what drifted; the ledger says by whom.")] = False,
+    sku: Annotated[list[str] | None, typer.Option(help="Only this SKU; may be given again.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the ledger.")] = "requested with the command line",
+    as_json: AsJson = False,
+) -> None:
+    """Compare stock levels with the ledger and with what orders hold. Ends with 1 when some are left that differ."""
+    result: dict[str, Any] = {"levels": 0, "found": 0, "drifts": [], "repaired": 0, "unrepairable": []}
+    cursor: str | None = None
+    with connected() as api:
+        while True:
+            body = {"skus": sku or None, "repair": repair, "reason": reason, "cursor": cursor}
+            step = api.post("/inventory/verifications", body)
+            result = {name: total + step[name] for name, total in result.items()}
+            cursor = step["next_cursor"]
+            if cursor is None:
+                break
+    if as_json:
+        print_json(result)
+    else:
+        _print_verification(result)
+    if result["found"] > result["repaired"]:
+        raise typer.Exit(1)
+
+
+def _print_verification(result: dict[str, Any]) -> None:
+    print_line(f"{result['levels']} levels: {result['found']} differ, {result['repaired']} repaired.")
+    if not result["drifts"]:
+        return
+    columns = [("sku", "SKU"), ("warehouse_code", "WAREHOUSE")]
+    for part in ("total", "reserved", "damaged", "quarantined"):
+        columns += [(f"found.{part}", part.upper()), (f"expected.{part}", "SHOULD BE")]
+    print_table(result["drifts"], columns, title="Levels that differ")
+    if result["unrepairable"]:
+        codes = ", ".join(f"{x['sku']} in {x['warehouse_code']}" for x in result["unrepairable"][:SHOWN_ERRORS])
+        print_line(f"Count the shelves of {codes}: more is promised or set aside there than there is.")
 
 
 @app.command("levels")

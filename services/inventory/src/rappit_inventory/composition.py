@@ -8,7 +8,7 @@ from rappit_common.service import Runtime, StatefulService
 
 from rappit_inventory import endpoints
 from rappit_inventory.consumers import hot_reservations, make_reservation_batcher, make_router
-from rappit_inventory.messages import COMMIT, FILL, RESERVE, ReservationChanged, StockArrived, StockChanged
+from rappit_inventory.messages import COMMIT, FILL, RESERVE, ReservationChanged, StockArrived, StockChanged, StockLow
 from rappit_inventory.settings import InventorySettings
 from rappit_inventory.unit import InventoryUnit
 
@@ -39,7 +39,7 @@ SERVICE = StatefulService(
     install_api=install_api,
     router=make_router,
     subscriptions=(RESERVE, COMMIT, FILL),
-    publishes=(ReservationChanged, StockChanged, StockArrived),
+    publishes=(ReservationChanged, StockChanged, StockArrived, StockLow),
     hot_subscriptions=hot_subscriptions,
     larger_bodies={"/inventory/bulk": MAX_IMPORT_BYTES},
 )

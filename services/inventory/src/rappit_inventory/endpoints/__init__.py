@@ -2,10 +2,10 @@
 
 from fastapi import FastAPI
 
-from rappit_inventory.endpoints import catalogue, imports, levels
+from rappit_inventory.endpoints import availability, catalogue, counts, imports, ledger, levels, returns, transfers
 
 
 def install(app: FastAPI) -> None:
     """Add every route of the service."""
-    for router in (catalogue.router, levels.router, imports.router):
-        app.include_router(router, prefix="/inventory")
+    for module in (catalogue, levels, availability, ledger, transfers, counts, returns, imports):
+        app.include_router(module.router, prefix="/inventory")

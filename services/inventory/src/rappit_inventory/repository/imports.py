@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from rappit_inventory.domain.stock import MovementKind, Source
 from rappit_inventory.domain.stock_file import RowError
-from rappit_inventory.messages import MAX_CHANGES, StockChanged
+from rappit_inventory.messages import MAX_CHANGES, StockChanged, StockLow
 
 _COLUMNS = ("line", "sku", "warehouse_code", "quantity")
 
@@ -31,7 +31,8 @@ _STAGING = text("""
 _PLAN_TABLE = text("""
     CREATE TEMPORARY TABLE import_plan (
         line int, sku text, warehouse_code text, quantity bigint, sku_id uuid, warehouse_id uuid,
-        known_sku text, known_warehouse text, first_line int, total_before bigint, reserved bigint, error text
+        known_sku text, known_warehouse text, first_line int, total_before bigint, reserved bigint,
+        damaged bigint, quarantined bigint, error text
     ) ON COMMIT DROP
 """)
 _ANALYZE_ROWS = text("ANALYZE import_rows")
@@ -47,9 +48,11 @@ _RESOLVE = text("""
                              first_line, error)
     SELECT line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse, first_line,
            CASE WHEN sku_id IS NULL THEN 'unknown_sku' WHEN warehouse_id IS NULL THEN 'unknown_warehouse'
+                WHEN NOT warehouse_active THEN 'inactive_warehouse'
                 WHEN line > first_line THEN 'duplicate_row' END
     FROM (
         SELECT r.*, s.id AS sku_id, w.id AS warehouse_id, s.code AS known_sku, w.code AS known_warehouse,
+               w.active AS warehouse_active,
                min(r.line) OVER (PARTITION BY s.id, w.id) AS first_line
         FROM import_rows r
         LEFT JOIN skus s ON s.organization_id = :organization_id AND s.code_key = r.sku_key
@@ -65,7 +68,8 @@ _HAS_NEW = text("""
 
 _LOCK = text("""
     WITH locked AS MATERIALIZED (
-        SELECT l.sku_id, l.warehouse_id, l.quantity_total, l.quantity_reserved
+        SELECT l.sku_id, l.warehouse_id, l.quantity_total, l.quantity_reserved, l.quantity_damaged,
+               l.quantity_quarantined
         FROM inventory_levels l
         JOIN import_plan p ON p.sku_id = l.sku_id AND p.warehouse_id = l.warehouse_id AND p.error IS NULL
         WHERE l.organization_id = :organization_id
@@ -73,8 +77,10 @@ _LOCK = text("""
         FOR UPDATE OF l
     )
     UPDATE import_plan p
-    SET total_before = locked.quantity_total, reserved = locked.quantity_reserved,
-        error = CASE WHEN p.quantity < locked.quantity_reserved THEN 'below_reserved' END
+    SET total_before = locked.quantity_total, reserved = locked.quantity_reserved, damaged = locked.quantity_damaged,
+        quarantined = locked.quantity_quarantined,
+        error = CASE WHEN p.quantity < locked.quantity_reserved + locked.quantity_damaged + locked.quantity_quarantined
+                     THEN 'below_reserved' END
     FROM locked
     WHERE p.sku_id = locked.sku_id AND p.warehouse_id = locked.warehouse_id AND p.error IS NULL
 """)
@@ -87,13 +93,14 @@ _COUNT = text("""
 """)
 
 _REFUSED = text("""
-    SELECT line, sku, warehouse_code, quantity, error, first_line, reserved
+    SELECT line, sku, warehouse_code, quantity, error, first_line, reserved, damaged + quarantined AS unavailable
     FROM import_plan WHERE error IS NOT NULL ORDER BY line LIMIT :limit
 """)
 
 _UPDATE = text("""
     UPDATE inventory_levels l
-    SET quantity_total = p.quantity, quantity_available = p.quantity - l.quantity_reserved, updated_at = :now
+    SET quantity_total = p.quantity, updated_at = :now,
+        quantity_available = p.quantity - l.quantity_reserved - l.quantity_damaged - l.quantity_quarantined
     FROM import_plan p
     WHERE l.organization_id = :organization_id AND l.sku_id = p.sku_id AND l.warehouse_id = p.warehouse_id
       AND p.error IS NULL AND p.total_before <> p.quantity
@@ -109,10 +116,41 @@ _INSERT = text("""
 
 _LEDGER = text("""
     INSERT INTO stock_ledger (organization_id, at, sku_id, warehouse_id, kind, actor, reason, source_type, source_id,
-                              total_before, total_after, reserved_before, reserved_after, trace_id)
+                              total_before, total_after, reserved_before, reserved_after, damaged_before,
+                              damaged_after, quarantined_before, quarantined_after, trace_id)
     SELECT :organization_id, :now, sku_id, warehouse_id, :kind, :actor, :reason, :source_type, :source_id,
-           coalesce(total_before, 0), quantity, coalesce(reserved, 0), coalesce(reserved, 0), :trace_id
+           coalesce(total_before, 0), quantity, coalesce(reserved, 0), coalesce(reserved, 0), coalesce(damaged, 0),
+           coalesce(damaged, 0), coalesce(quarantined, 0), coalesce(quarantined, 0), :trace_id
     FROM import_plan WHERE error IS NULL AND total_before IS DISTINCT FROM quantity
+""")
+
+# Driven by the levels that are low, which are few and indexed; what they were before, the ledger's new rows tell.
+_ANNOUNCE_LOW = text("""
+    INSERT INTO outbox (id, organization_id, event, exchange, routing_key, message_id, content_type, headers, body,
+                        mandatory)
+    SELECT e.id, :organization_id, :event, :exchange, :event, e.id::text, 'application/json',
+           CAST(:headers AS jsonb), convert_to(e.body, 'UTF8'), :mandatory
+    FROM (
+        SELECT gen_random_uuid() AS id, json_build_object(
+            'organization_id', CAST(:organization_id AS uuid), 'levels', json_agg(json_build_object(
+                'sku', c.sku, 'warehouse_code', c.warehouse_code, 'available', c.quantity_available,
+                'reorder_point', c.reorder_point)),
+            'occurred_at', CAST(:occurred_at AS text))::text AS body
+        FROM (
+            SELECT s.code AS sku, w.code AS warehouse_code, l.quantity_available, l.reorder_point,
+                   (row_number() OVER () - 1) / :part AS part
+            FROM inventory_levels l
+            CROSS JOIN LATERAL (
+                SELECT total_before - reserved_before - damaged_before - quarantined_before AS available
+                FROM stock_ledger
+                WHERE organization_id = :organization_id AND sku_id = l.sku_id AND at = :now
+                  AND warehouse_id = l.warehouse_id AND source_id = :source_id LIMIT 1
+            ) AS before
+            JOIN skus s ON s.organization_id = :organization_id AND s.id = l.sku_id
+            JOIN warehouses w ON w.organization_id = :organization_id AND w.id = l.warehouse_id
+            WHERE l.organization_id = :organization_id AND l.is_low AND before.available > l.reorder_point
+        ) AS c GROUP BY c.part
+    ) AS e
 """)
 
 # Written as the outbox writes any event, but without bringing a million levels into this process.
@@ -125,10 +163,11 @@ _ANNOUNCE = text("""
         SELECT gen_random_uuid() AS id, json_build_object(
             'organization_id', CAST(:organization_id AS uuid), 'changes', json_agg(json_build_object(
                 'sku', c.known_sku, 'warehouse_code', c.known_warehouse, 'on_hand', c.quantity, 'reserved', c.reserved,
-                'available', c.quantity - c.reserved)),
+                'available', c.quantity - c.reserved - c.unavailable)),
             'occurred_at', CAST(:occurred_at AS text))::text AS body
         FROM (
             SELECT known_sku, known_warehouse, quantity, coalesce(reserved, 0) AS reserved,
+                   coalesce(damaged + quarantined, 0) AS unavailable,
                    (row_number() OVER () - 1) / :part AS part
             FROM import_plan
             WHERE error IS NULL AND total_before IS DISTINCT FROM quantity
@@ -219,6 +258,20 @@ class ImportRepository:
             part=MAX_CHANGES,
         )
 
+    async def announce_low(self, source: Source, headers: str, now: datetime) -> None:
+        """Write the events that tell which levels this import has brought down to their reorder points."""
+        await self._run(
+            _ANNOUNCE_LOW,
+            event=StockLow.event_name,
+            exchange=EVENTS_EXCHANGE,
+            headers=headers,
+            mandatory=StockLow.mandatory,
+            source_id=source.id,
+            now=now,
+            occurred_at=now.isoformat().replace("+00:00", "Z"),
+            part=MAX_CHANGES,
+        )
+
     async def awaited(self) -> list[UUID]:
         """Return the SKUs that grew and that an order waits for."""
         return list((await self._run(_AWAITED)).scalars())
@@ -238,10 +291,12 @@ def _error(row: Any) -> RowError:
     if row.error == "unknown_warehouse":
         message = f"Unknown warehouse {row.warehouse_code}: add it first."
         return RowError(row.line, "warehouse_code", row.error, message, row.warehouse_code)
+    if row.error == "inactive_warehouse":
+        message = f"Warehouse {row.warehouse_code} is not active: activate it first."
+        return RowError(row.line, "warehouse_code", row.error, message, row.warehouse_code)
     if row.error == "duplicate_row":
         message = f"SKU {row.sku} in {row.warehouse_code} stands on line {row.first_line} already."
         return RowError(row.line, "sku", row.error, message, row.sku)
-    message = (
-        f"SKU {row.sku} has {row.reserved} reserved in {row.warehouse_code}; the quantity cannot be {row.quantity}."
-    )
+    kept = f"{row.reserved} reserved" + (f" and {row.unavailable} unavailable" if row.unavailable else "")
+    message = f"SKU {row.sku} has {kept} in {row.warehouse_code}; the quantity cannot be {row.quantity}."
     return RowError(row.line, "quantity", row.error, message, str(row.quantity))

@@ -79,8 +79,11 @@ async def import_stock(
     if counts.updated and not options.dry_run:
         source = Source("import", new_id(), options.actor, current_trace_id(), "bulk import")
         await unit.imports.apply(source, now)
-        await unit.imports.announce(json.dumps(event_headers(unit.organization_id)), now)
+        headers = json.dumps(event_headers(unit.organization_id))
+        await unit.imports.announce(headers, now)
+        await unit.imports.announce_low(source, headers, now)
         unit.outbox.used = True
+        unit.forget_availability()
         announce_arrival(unit, await unit.imports.awaited(), now=now)
     return ImportSummary(
         total,

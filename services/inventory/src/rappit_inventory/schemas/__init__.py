@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from rappit_inventory.domain.stock import MAX_QUANTITY
 from rappit_inventory.messages import AllocatedLine, Reason, ShortLine
+from rappit_inventory.service.adjust import AdjustmentReason
 
 MAX_SKUS_AT_ONCE = 5_000
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
@@ -23,26 +24,63 @@ WarehouseCode = Annotated[
     Field(examples=["BER"]),
 ]
 Text500 = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=_PRINTABLE)]
+Text200 = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_PRINTABLE)]
+CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Millimetres = Annotated[int, Field(ge=0, le=100_000)]
+Quantity = Annotated[int, Field(gt=0, le=MAX_QUANTITY)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """A request's body: what it does not know it refuses."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Read(BaseModel):
+class Read(BaseModel):
+    """A response's body, read off an object."""
+
     model_config = ConfigDict(from_attributes=True)
 
 
-class WarehouseCreate(_Body):
+class Address(Body):
+    """Where a warehouse is."""
+
+    name: Text200 | None = None
+    company: Text200 | None = None
+    line1: Text200
+    line2: Text200 | None = None
+    city: Text200
+    region: Text200 | None = None
+    postal_code: Annotated[str, StringConstraints(strip_whitespace=True, max_length=20, pattern=_PRINTABLE)] | None = (
+        None
+    )
+    country_code: CountryCode
+    phone: Annotated[str, StringConstraints(strip_whitespace=True, max_length=50, pattern=_PRINTABLE)] | None = None
+
+
+class WarehouseFacts(Body):
+    """What is told of a warehouse besides its name."""
+
+    priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    country_code: CountryCode | None = None
+    address: Address | None = None
+    active: Annotated[bool, Field(description="Nothing is promised from a warehouse that is not.")] = True
+
+
+class WarehouseCreate(WarehouseFacts):
     """A warehouse to add; the lowest priority ships first."""
 
     code: WarehouseCode
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_PRINTABLE)]
-    priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    country_code: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
+    name: Text200
 
 
-class WarehouseRead(_Read):
+class WarehouseChange(WarehouseFacts):
+    """What is to be changed of a warehouse; what is left out stays."""
+
+    name: Text200 = ""
+
+
+class WarehouseRead(Read):
     """A warehouse."""
 
     id: UUID
@@ -50,15 +88,41 @@ class WarehouseRead(_Read):
     name: str
     priority: int
     country_code: str | None
+    address: Address | None
+    active: bool
     created_at: datetime
 
 
-class SkuCreate(_Body):
+class SkuFacts(Body):
+    """What is told of a SKU besides its name."""
+
+    barcode: Annotated[str, StringConstraints(max_length=50, pattern=_PRINTABLE)] | None = None
+    product: Annotated[Text200 | None, Field(description="Groups the variants of one thing.")] = None
+    options: Annotated[
+        dict[Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=_PRINTABLE)], Text200] | None,
+        Field(max_length=20, examples=[{"size": "M"}], description="Tells the variants of a product apart."),
+    ] = None
+    weight_g: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    length_mm: Millimetres | None = None
+    width_mm: Millimetres | None = None
+    height_mm: Millimetres | None = None
+    hs_code: Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")] | None = None
+    country_of_origin: CountryCode | None = None
+    customs_description: Text200 | None = None
+    active: Annotated[bool, Field(description="A SKU that is not is promised to no new order.")] = True
+
+
+class SkuCreate(SkuFacts):
     """A SKU to add."""
 
     sku: SkuCode
     name: Text500
-    barcode: Annotated[str, StringConstraints(max_length=50, pattern=_PRINTABLE)] | None = None
+
+
+class SkuChange(SkuFacts):
+    """What is to be changed of a SKU; what is left out stays."""
+
+    name: Text500 = ""
 
 
 class SkuRead(BaseModel):
@@ -68,10 +132,20 @@ class SkuRead(BaseModel):
     sku: str
     name: str
     barcode: str | None
+    product: str | None
+    options: dict[str, str] | None
+    weight_g: int | None
+    length_mm: int | None
+    width_mm: int | None
+    height_mm: int | None
+    hs_code: str | None
+    country_of_origin: str | None
+    customs_description: str | None
+    active: bool
     created_at: datetime
 
 
-class SkusCreate(_Body):
+class SkusCreate(Body):
     """Many SKUs to add; those whose codes are taken are left as they are."""
 
     items: Annotated[list[SkuCreate], Field(min_length=1, max_length=MAX_SKUS_AT_ONCE)]
@@ -93,15 +167,28 @@ class LevelRead(BaseModel):
     quantity_total: int
     quantity_reserved: int
     quantity_available: int
+    quantity_unavailable: Annotated[int, Field(description="Damaged and quarantined.")]
+    quantity_damaged: int
+    quantity_quarantined: int
 
 
-class AdjustmentCreate(_Body):
+class ListedLevel(LevelRead):
+    """A level, what is on its way to it, and what is set for it."""
+
+    quantity_in_transit: int
+    reorder_point: int | None
+    safety_stock: int
+    is_low: Annotated[bool, Field(description="Available is at or below the reorder point.")]
+
+
+class AdjustmentCreate(Body):
     """Units to add to a level, or with a negative delta to remove from it."""
 
     sku: SkuCode
     warehouse_code: WarehouseCode
     delta: Annotated[int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
     reason: Text500
+    reason_code: AdjustmentReason = AdjustmentReason.CORRECTION
 
     @field_validator("delta")
     @classmethod

@@ -15,6 +15,7 @@ from uuid import UUID
 from rappit_common.database.base import NAMING, Base, TenantScoped
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Computed,
     DateTime,
@@ -28,9 +29,12 @@ from sqlalchemy import (
     Uuid,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
+
+_BYTES = {"code_key": "text_pattern_ops", "name_key": "text_pattern_ops", "barcode": "varchar_pattern_ops"}
 
 
 class InventoryBase(Base):
@@ -41,7 +45,7 @@ class InventoryBase(Base):
 
 
 class Warehouse(TenantScoped, InventoryBase):
-    """A place where stock lies. The lowest ``priority`` ships first."""
+    """A place where stock lies. The lowest ``priority`` ships first; nothing is allocated to one that is not active."""
 
     __tablename__ = "warehouses"
     __table_args__ = (
@@ -56,28 +60,56 @@ class Warehouse(TenantScoped, InventoryBase):
     name: Mapped[str] = mapped_column(String(200))
     priority: Mapped[int] = mapped_column(Integer)
     country_code: Mapped[str | None] = mapped_column(String(2))
+    address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    active: Mapped[bool] = mapped_column(Boolean, server_default=true())
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class Sku(TenantScoped, InventoryBase):
-    """A thing that is stocked. Its code keeps its case and is unique without it."""
+    """A thing that is stocked. Its code keeps its case and is unique without it.
+
+    ``product`` groups the variants of one thing, ``options`` tell them apart (``{"size": "M"}``).
+    """
 
     __tablename__ = "skus"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "id"),
         Index("uq_skus_code", "organization_id", "code_key", unique=True),
+        # In the order of bytes, so that what begins with a text is one stretch of the index.
+        Index("ix_skus_code_prefix", "organization_id", "code_key", postgresql_ops=_BYTES),
+        Index("ix_skus_name_prefix", "organization_id", "name_key", postgresql_ops=_BYTES),
+        Index("ix_skus_barcode", "organization_id", "barcode", "id", postgresql_ops=_BYTES),
+        Index("ix_skus_product", "organization_id", "product", "id", postgresql_where=text("product IS NOT NULL")),
+        Index("ix_skus_inactive", "organization_id", "id", postgresql_where=text("NOT active")),
+        CheckConstraint("weight_g >= 0", name="weight_not_negative"),
+        CheckConstraint("length_mm >= 0 AND width_mm >= 0 AND height_mm >= 0", name="size_not_negative"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid)
     code: Mapped[str] = mapped_column(String(200))
     code_key: Mapped[str] = mapped_column(Text, Computed("lower(code)", persisted=True))
     name: Mapped[str] = mapped_column(String(500))
+    name_key: Mapped[str] = mapped_column(Text, Computed("lower(left(name, 100))", persisted=True))
     barcode: Mapped[str | None] = mapped_column(String(50))
+    product: Mapped[str | None] = mapped_column(String(200))
+    options: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    weight_g: Mapped[int | None] = mapped_column(Integer)
+    length_mm: Mapped[int | None] = mapped_column(Integer)
+    width_mm: Mapped[int | None] = mapped_column(Integer)
+    height_mm: Mapped[int | None] = mapped_column(Integer)
+    hs_code: Mapped[str | None] = mapped_column(String(20))
+    country_of_origin: Mapped[str | None] = mapped_column(String(2))
+    customs_description: Mapped[str | None] = mapped_column(String(200))
+    active: Mapped[bool] = mapped_column(Boolean, server_default=true())
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class InventoryLevel(TenantScoped, InventoryBase):
-    """The only truth about how much of a SKU lies in a warehouse, and how much of it is promised."""
+    """The only truth about how much of a SKU lies in a warehouse, how much is promised and how much cannot be sold.
+
+    ``is_low`` is worked out by the database, so that low stock is an index and not a scan. It is a column and not the
+    index's own condition: a condition on ``quantity_available`` would make each reservation rewrite every index.
+    """
 
     __tablename__ = "inventory_levels"
     __table_args__ = (
@@ -87,7 +119,15 @@ class InventoryLevel(TenantScoped, InventoryBase):
         CheckConstraint("quantity_total >= 0", name="total_not_negative"),
         CheckConstraint("quantity_reserved >= 0", name="reserved_not_negative"),
         CheckConstraint("quantity_available >= 0", name="available_not_negative"),
-        CheckConstraint("quantity_available = quantity_total - quantity_reserved", name="available_is_the_difference"),
+        CheckConstraint("quantity_damaged >= 0", name="damaged_not_negative"),
+        CheckConstraint("quantity_quarantined >= 0", name="quarantined_not_negative"),
+        CheckConstraint(
+            "quantity_available = quantity_total - quantity_reserved - quantity_damaged - quantity_quarantined",
+            name="available_is_the_difference",
+        ),
+        CheckConstraint("reorder_point >= 0", name="reorder_point_not_negative"),
+        CheckConstraint("safety_stock >= 0", name="safety_stock_not_negative"),
+        Index("ix_inventory_levels_low", "organization_id", "sku_id", "warehouse_id", postgresql_where=text("is_low")),
     )
 
     sku_id: Mapped[UUID] = mapped_column(Uuid)
@@ -95,6 +135,13 @@ class InventoryLevel(TenantScoped, InventoryBase):
     quantity_total: Mapped[int] = mapped_column(BigInteger)
     quantity_reserved: Mapped[int] = mapped_column(BigInteger)
     quantity_available: Mapped[int] = mapped_column(BigInteger)
+    quantity_damaged: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    quantity_quarantined: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    reorder_point: Mapped[int | None] = mapped_column(BigInteger)
+    safety_stock: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    is_low: Mapped[bool] = mapped_column(
+        Boolean, Computed("coalesce(quantity_available <= reorder_point, false)", persisted=True)
+    )
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
@@ -158,13 +205,14 @@ class DemandLineRow(TenantScoped, InventoryBase):
 
 
 class AllocationRow(TenantScoped, InventoryBase):
-    """Units of a warehouse that an order holds (reserved) or has had shipped (committed)."""
+    """Units of a warehouse that an order holds (reserved), has had shipped (committed), and of these sent back."""
 
     __tablename__ = "allocations"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "order_id", "sku_id", "warehouse_id"),
         CheckConstraint("quantity_reserved >= 0", name="reserved_not_negative"),
         CheckConstraint("quantity_committed >= 0", name="committed_not_negative"),
+        CheckConstraint("quantity_returned BETWEEN 0 AND quantity_committed", name="returned_was_committed"),
     )
 
     order_id: Mapped[UUID] = mapped_column(Uuid)
@@ -172,6 +220,7 @@ class AllocationRow(TenantScoped, InventoryBase):
     warehouse_id: Mapped[UUID] = mapped_column(Uuid)
     quantity_reserved: Mapped[int] = mapped_column(BigInteger)
     quantity_committed: Mapped[int] = mapped_column(BigInteger)
+    quantity_returned: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class AppliedShipment(TenantScoped, InventoryBase):
@@ -192,13 +241,27 @@ class AppliedShipment(TenantScoped, InventoryBase):
 
 
 class LedgerRow(TenantScoped, InventoryBase):
-    """One change of one level: who, why, before and after, by which document. Never changed, never removed."""
+    """One change of one level: who, why, before and after, by which document. Never changed, never removed.
+
+    Each index ends in time, so that any filter's pages are read off an index. The kinds that every order brings are
+    left out of the index by kind: they are never far to seek, and each index costs the hot path a write.
+    """
 
     __tablename__ = "stock_ledger"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "id"),
-        Index("ix_stock_ledger_level", "organization_id", "sku_id", "warehouse_id", "id"),
-        Index("ix_stock_ledger_source", "organization_id", "source_id", "id"),
+        Index("ix_stock_ledger_sku", "organization_id", "sku_id", "at", "id"),
+        Index("ix_stock_ledger_warehouse", "organization_id", "warehouse_id", "at", "id"),
+        Index("ix_stock_ledger_source", "organization_id", "source_id", "at", "id"),
+        Index("ix_stock_ledger_time", "organization_id", "at", "id"),
+        Index(
+            "ix_stock_ledger_kind",
+            "organization_id",
+            "kind",
+            "at",
+            "id",
+            postgresql_where=text("kind <> ALL ('{reserve,release,commit}')"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
@@ -214,4 +277,9 @@ class LedgerRow(TenantScoped, InventoryBase):
     total_after: Mapped[int] = mapped_column(BigInteger)
     reserved_before: Mapped[int] = mapped_column(BigInteger)
     reserved_after: Mapped[int] = mapped_column(BigInteger)
+    damaged_before: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    damaged_after: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    quarantined_before: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    quarantined_after: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    reason_code: Mapped[str | None] = mapped_column(String(40))
     trace_id: Mapped[str | None] = mapped_column(String(32))
