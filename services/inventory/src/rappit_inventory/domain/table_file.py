@@ -187,7 +187,9 @@ class _Text(io.TextIOWrapper):
         super().__init__(stream, encoding=encoding, newline="")
 
     def __exit__(self, *_: object) -> None:
-        self.detach()
+        # Who reads no further may have closed it already.
+        if not self.closed:
+            self.detach()
 
 
 def _encoding_of(stream: BinaryIO) -> str:
