@@ -141,14 +141,18 @@ class ImportWorker:
         async with kept_file(self._units, lease.organization_id, lease.import_id) as stream:
             file = await asyncio.to_thread(open_file, options.kind, stream, counts_rows=row.counts_rows)
             async with self._units.begin(lease.organization_id) as unit:
-                await unit.session.execute(
-                    text(f"SET LOCAL statement_timeout = {int(self._statement_timeout_s * 1000)}")
-                )
+                await self._be_patient(unit)
                 work = ImportWork(row.id, row.actor, options, progress)
                 now = utc_now()
                 summary, warnings = await apply_file(unit, file, row.file_sha256, work, now=now)
                 duration_ms = round((time.perf_counter() - started) * 1000, 1)
                 await unit.import_jobs.finish_leased(lease, summary, warnings, duration_ms=duration_ms, now=utc_now())
+
+    async def _be_patient(self, unit: InventoryUnit) -> None:
+        milliseconds = int(self._statement_timeout_s * 1000)
+        await unit.session.execute(text(f"SET LOCAL statement_timeout = {milliseconds}"))
+        # A process that dies leaves its statement running on the server, with all locks, unless the server looks.
+        await unit.session.execute(text("SET LOCAL client_connection_check_interval = 2000"))
 
 
 class ImportPurge:
