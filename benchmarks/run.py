@@ -7,10 +7,11 @@ import argparse
 import sys
 
 import uvloop
-from measuring import FULL, QUICK, Effort, Outcome, compare, skipped
+from measuring import FULL, QUICK, Effort, Outcome, compare, compare_times, skipped
 from rich.console import Console
 from rich.table import Table
 from rows.consume import MessagesConsumed, TracingSampled
+from rows.imports import MEMORY_GOAL_BYTES, Imports, find_psql
 from rows.relay import STEADY_RATE, OutboxRelayed
 from rows.reservations import Reservations, find_pgbench
 from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
@@ -86,7 +87,32 @@ async def consumed(stand: Stand, effort: Effort) -> list[Outcome]:
     return outcomes
 
 
-ROWS = {"accept": accepted, "spool": spooled, "reserve": reserved, "relay": relayed, "consume": consumed}
+async def imported(stand: Stand, effort: Effort) -> list[Outcome]:
+    psql = find_psql()
+    if psql is None:
+        return [skipped("bulk import", Imports.goal, "no psql found: install postgresql-client", sign="<=")]
+    row = Imports(stand, psql, effort.file_rows)
+    say(f"[bold]{row.title}")
+    async with row:
+        outcome = await compare_times(row, effort, say)
+    megabytes = row.grown_bytes / 1024 / 1024
+    memory = Outcome(
+        "its growth of the process's memory",
+        f"<= {MEMORY_GOAL_BYTES // 1024 // 1024} MB",
+        f"{megabytes:.0f} MB",
+        row.grown_bytes <= MEMORY_GOAL_BYTES,
+    )
+    return [outcome, memory]
+
+
+ROWS = {
+    "accept": accepted,
+    "spool": spooled,
+    "reserve": reserved,
+    "relay": relayed,
+    "consume": consumed,
+    "import": imported,
+}
 
 
 def show(outcomes: list[Outcome]) -> None:

@@ -33,6 +33,7 @@ class Inventory:
     tokens: Tokens
     rabbitmq_url: str
     admin_url: str
+    app: Any = None
 
     def merchant(self) -> "Merchant":
         return Merchant(self)
@@ -202,7 +203,7 @@ async def inventory(sandbox: Sandbox) -> AsyncIterator[Inventory]:
         while not hasattr(inner, "state"):
             inner = inner._app
         tokens = Tokens(settings.jwt_secret)
-        yield Inventory(settings, http, inner.state.runtime, tokens, sandbox.rabbitmq_url, sandbox.admin_url)
+        yield Inventory(settings, http, inner.state.runtime, tokens, sandbox.rabbitmq_url, sandbox.admin_url, inner)
 
 
 @pytest_asyncio.fixture

@@ -10,8 +10,12 @@ from sqlalchemy import event
 from rappit_inventory.domain.availability import AvailabilityCache
 from rappit_inventory.repository.availability import AvailabilityRepository
 from rappit_inventory.repository.catalogue import CatalogueRepository
+from rappit_inventory.repository.catalogue_imports import CatalogueImportRepository
 from rappit_inventory.repository.counts import CountRepository
 from rappit_inventory.repository.demands import DemandRepository
+from rappit_inventory.repository.exports import ExportRepository
+from rappit_inventory.repository.import_announcements import ImportAnnouncements
+from rappit_inventory.repository.import_jobs import ImportJobRepository
 from rappit_inventory.repository.imports import ImportRepository
 from rappit_inventory.repository.ledger import LedgerRepository
 from rappit_inventory.repository.level_list import LevelListRepository
@@ -73,6 +77,11 @@ class InventoryUnit(UnitOfWork):
         return ImportRepository(self.session, self.organization_id)
 
     @cached_property
+    def import_announcements(self) -> ImportAnnouncements:
+        """What is told of an import of levels."""
+        return ImportAnnouncements(self.session, self.organization_id)
+
+    @cached_property
     def level_list(self) -> LevelListRepository:
         """Levels to look at, and their settings."""
         return LevelListRepository(self.session, self.organization_id)
@@ -101,3 +110,18 @@ class InventoryUnit(UnitOfWork):
     def returns(self) -> ReturnRepository:
         """Returned goods."""
         return ReturnRepository(self.session, self.organization_id)
+
+    @cached_property
+    def catalogue_imports(self) -> CatalogueImportRepository:
+        """Set-based imports of SKUs."""
+        return CatalogueImportRepository(self.session, self.organization_id)
+
+    @cached_property
+    def import_jobs(self) -> ImportJobRepository:
+        """The history of imports, their files and failed rows; works with a bypass too."""
+        return ImportJobRepository(self.session)
+
+    @cached_property
+    def exports(self) -> ExportRepository:
+        """Levels read out whole."""
+        return ExportRepository(self.session, self.organization_id)

@@ -6,13 +6,14 @@ import random
 import pytest
 from rappit_common.clock import new_id, utc_now
 from rappit_common.errors import RappitError
+from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportOptions, ImportWork
 from rappit_inventory.domain.stock import StockState
 from rappit_inventory.domain.stock_file import StockRow
 from rappit_inventory.service import count, transfer
 from rappit_inventory.service.adjust import Adjustment, StateMove, adjust_stock, move_state, set_thresholds
 from rappit_inventory.service.catalogue import change_sku, change_warehouse
 from rappit_inventory.service.count import Counter
-from rappit_inventory.service.import_stock import ImportOptions, import_stock
+from rappit_inventory.service.import_stock import import_stock
 from rappit_inventory.service.reserve import OrderVersion, reserve_orders
 from rappit_inventory.service.ship import ShipmentVersion, apply_shipment
 from rappit_inventory.service.take_back import ReturnedLine, take_back
@@ -91,7 +92,8 @@ class Crowd:
         pairs = [(sku, place) for sku in SKUS for place in WAREHOUSES]
         self.rng.shuffle(pairs)
         rows = [StockRow(n, *pair, self.rng.randint(0, 40)) for n, pair in enumerate(pairs[:4], start=2)]
-        await import_stock(unit, rows, ImportOptions("crowd"), now=utc_now())
+        options = ImportOptions(ImportKind.STOCK, self.rng.choice([ImportMode.SET, ImportMode.ADD]))
+        await import_stock(unit, rows, ImportWork(new_id(), "crowd", options), now=utc_now())
 
     async def verify(self, unit):
         found = await verify_stock(unit, Verify("crowd", "crowd", repair=True), now=utc_now())

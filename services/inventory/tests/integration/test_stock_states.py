@@ -10,6 +10,7 @@ from rappit_inventory.service.reserve import OrderVersion, reserve_orders
 
 pytestmark = pytest.mark.server
 LOW = "inventory.stock-low.v1"
+CHANGED = "inventory.stock-changed.v1"
 
 
 async def reserve(merchant, demand, order_id=None, version=1):
@@ -89,6 +90,24 @@ async def test_import_leaves_unavailable_units_as_they_are(merchant):
     [row] = (await merchant.get("/ledger", kind="import", limit=1))["items"]
     assert (row["damaged_before"], row["damaged_after"], row["available_after"]) == (4, 4, 2)
     await merchant.assert_ledger_matches()
+
+
+async def test_import_that_adds_raises_what_can_be_sold_beside_unavailable_units(merchant):
+    await merchant.stock({("A", "BER"): 5})
+    await merchant.post("/state-moves", move(2, "sellable", "quarantined"))
+    rows = [{"sku": "A", "warehouse_code": "BER", "quantity": 3}]
+    await merchant.post("/bulk", {"items": rows}, params={"mode": "add"})
+    assert await merchant.levels() == {("A", "BER"): (8, 0, 6)}
+    assert (await merchant.told(CHANGED))[-1]["changes"][0]["available"] == 6
+    await merchant.assert_ledger_matches()
+
+
+async def test_import_of_a_sku_that_is_not_active_tells_that_none_may_be_sold(merchant):
+    await merchant.stock({("A", "BER"): 5})
+    await merchant.post("/skus/A", {"active": False}, method="PATCH")
+    await merchant.stock({("A", "BER"): 7})
+    [change] = (await merchant.told(CHANGED))[-1]["changes"]
+    assert (change["on_hand"], change["available"]) == (7, 0)
 
 
 async def test_low_stock_is_told_once_each_time_it_is_reached(merchant):

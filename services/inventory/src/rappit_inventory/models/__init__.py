@@ -19,9 +19,11 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     DateTime,
+    Float,
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -283,3 +285,89 @@ class LedgerRow(TenantScoped, InventoryBase):
     quarantined_after: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     reason_code: Mapped[str | None] = mapped_column(String(40))
     trace_id: Mapped[str | None] = mapped_column(String(32))
+
+
+class ImportRow(TenantScoped, InventoryBase):
+    """One file that was imported, or is to be. A job's claim is its lease; without one nobody may end it."""
+
+    __tablename__ = "imports"
+    __table_args__ = (
+        PrimaryKeyConstraint("organization_id", "id"),
+        CheckConstraint(
+            "status IN ('queued', 'running', 'completed', 'rejected', 'failed', 'cancelled')", name="status_known"
+        ),
+        CheckConstraint("(finished_at IS NULL) = (status IN ('queued', 'running'))", name="finished_or_not"),
+        CheckConstraint("(lease_token IS NOT NULL) = (status = 'running')", name="leased_or_not"),
+        Index(
+            "uq_imports_key",
+            "organization_id",
+            "kind",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        Index("ix_imports_file", "organization_id", "file_sha256", "id"),
+        Index(
+            "ix_imports_waiting",
+            "organization_id",
+            "id",
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+        Index("ix_imports_kept", "finished_at", postgresql_where=text("files_removed_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid)
+    kind: Mapped[str] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(20))
+    mode: Mapped[str] = mapped_column(String(20))
+    reject_all: Mapped[bool] = mapped_column(Boolean)
+    dry_run: Mapped[bool] = mapped_column(Boolean)
+    create_missing_skus: Mapped[bool] = mapped_column(Boolean)
+    is_job: Mapped[bool] = mapped_column(Boolean)
+    counts_rows: Mapped[bool] = mapped_column(Boolean)
+    file_name: Mapped[str | None] = mapped_column(String(200))
+    file_bytes: Mapped[int] = mapped_column(BigInteger)
+    file_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    actor: Mapped[str] = mapped_column(String(200))
+    trace_id: Mapped[str | None] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    attempts: Mapped[int] = mapped_column(Integer)
+    lease_token: Mapped[UUID | None] = mapped_column(Uuid)
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    cancel_requested: Mapped[bool] = mapped_column(Boolean)
+    phase: Mapped[str] = mapped_column(String(20))
+    rows_read: Mapped[int] = mapped_column(Integer)
+    summary: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    warnings: Mapped[list[str]] = mapped_column(JSONB)
+    duration_ms: Mapped[float | None] = mapped_column(Float)
+    error_code: Mapped[str | None] = mapped_column(String(50))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    files_removed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class ImportChunk(TenantScoped, InventoryBase):
+    """A part of an import's file, 1 MiB at most."""
+
+    __tablename__ = "import_chunks"
+    __table_args__ = (PrimaryKeyConstraint("organization_id", "import_id", "number"),)
+
+    import_id: Mapped[UUID] = mapped_column(Uuid)
+    number: Mapped[int] = mapped_column(Integer)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ImportErrorRow(TenantScoped, InventoryBase):
+    """A row of a file that was not applied, and why."""
+
+    __tablename__ = "import_errors"
+    __table_args__ = (PrimaryKeyConstraint("organization_id", "import_id", "line"),)
+
+    import_id: Mapped[UUID] = mapped_column(Uuid)
+    line: Mapped[int] = mapped_column(Integer)
+    field: Mapped[str] = mapped_column(String(50))
+    code: Mapped[str] = mapped_column(String(50))
+    message: Mapped[str] = mapped_column(Text)
+    value: Mapped[str] = mapped_column(Text)

@@ -1,11 +1,12 @@
 """HTTP bodies."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportStatus
 from rappit_inventory.domain.stock import MAX_QUANTITY
 from rappit_inventory.messages import AllocatedLine, Reason, ShortLine
 from rappit_inventory.service.adjust import AdjustmentReason
@@ -199,20 +200,10 @@ class AdjustmentCreate(Body):
         return delta
 
 
-class StockItem(BaseModel):
-    """A row of a JSON import; checked like a row of a file, so that one bad row does not refuse the others."""
+class ImportItems(BaseModel):
+    """A JSON import; its rows are checked like those of a file, so that one bad row does not refuse the others."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    sku: str | int | float | bool | None = None
-    quantity: str | int | float | bool | None = None
-    warehouse_code: str | int | float | bool | None = None
-
-
-class StockItems(BaseModel):
-    """A JSON import."""
-
-    items: list[StockItem]
+    items: list[dict[str, str | int | float | bool | None]]
 
 
 class ImportError_(BaseModel):  # noqa: N801 - ImportError is Python's own
@@ -230,15 +221,59 @@ class ImportError_(BaseModel):  # noqa: N801 - ImportError is Python's own
 class ImportRead(BaseModel):
     """What became of an import; of a dry run, what would have."""
 
+    import_id: UUID
     total: Annotated[int, Field(description="Rows that were not blank.")]
-    succeeded: Annotated[int, Field(description="Rows that are now true: updated and unchanged ones.")]
+    succeeded: Annotated[int, Field(description="Rows that are now true: created, updated and unchanged ones.")]
     failed: int
+    created: Annotated[int, Field(description="Levels (of a catalogue: SKUs) that were not there before.")]
     updated: int
     unchanged: int
+    created_skus: int
     applied: Annotated[bool, Field(description="False for a dry run, and when `on_error=reject_all` rejected.")]
     duration_ms: float
     errors: Annotated[list[ImportError_], Field(description="The first 1,000, by line; `failed` counts all.")]
     warnings: list[str]
+
+
+class ImportJobRead(BaseModel):
+    """Where an import stands. Counts are there once it has ended and was neither cancelled nor failed."""
+
+    import_id: UUID
+    kind: ImportKind
+    status: ImportStatus
+    mode: ImportMode
+    on_error: Literal["apply_valid", "reject_all"]
+    dry_run: bool
+    create_missing_skus: bool
+    is_job: Annotated[bool, Field(description="Whether a worker applies it, or the request that sent it did.")]
+    file_name: str | None
+    file_bytes: int
+    actor: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    phase: Annotated[str, Field(description="`waiting`, `reading`, `checking`, `applying` or `done`.")]
+    rows_read: int
+    cancel_requested: bool
+    total: int | None
+    succeeded: int | None
+    failed: int | None
+    created: int | None
+    updated: int | None
+    unchanged: int | None
+    created_skus: int | None
+    applied: bool | None
+    duration_ms: float | None
+    warnings: list[str]
+    error_code: str | None
+    error_message: str | None
+    has_file: Annotated[bool, Field(description="Whether its failed rows can still be downloaded.")]
+
+
+class ImportJobDetail(ImportJobRead):
+    """The same, with its failed rows."""
+
+    errors: Annotated[list[ImportError_], Field(description="The first 1,000, by line; `failed` counts all.")]
 
 
 class DemandLineRead(BaseModel):

@@ -12,7 +12,7 @@ from rappit_common.clock import new_id
 from rappit_inventory.domain.errors import SkuExistsError, TooManyMatchesError, WarehouseExistsError
 from rappit_inventory.models import Sku, Warehouse
 from rappit_inventory.repository.catalogue import NewSku
-from rappit_inventory.repository.imports import event_headers
+from rappit_inventory.repository.import_announcements import event_headers
 from rappit_inventory.service.announcements import announce_arrival, announce_levels
 from rappit_inventory.service.lookup import find_sku, find_warehouse
 from rappit_inventory.unit import InventoryUnit
