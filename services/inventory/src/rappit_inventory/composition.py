@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
+from rappit_common.idempotency import IdempotencyPurge
 from rappit_common.messaging.hot_consumer import HotSubscription
 from rappit_common.service import Part, Runtime, StatefulService
 
@@ -24,6 +25,9 @@ def install_api(app: FastAPI, runtime: Runtime[InventorySettings, InventoryUnit]
 
 def parts(runtime: Runtime[InventorySettings, InventoryUnit], role: str) -> list[Part]:
     """Return the background parts of a role."""
+    if role == "relay":
+        # Beside the relay, which forgets old messages.
+        return [IdempotencyPurge(runtime.units)]
     if role != "worker":
         return []
     settings = runtime.settings

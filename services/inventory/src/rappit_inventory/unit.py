@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from uuid import UUID
 
+from rappit_common.idempotency import IdempotencyKeys
 from rappit_common.unit_of_work import UnitOfWork
 from sqlalchemy import event
 
@@ -45,6 +46,11 @@ class InventoryUnit(UnitOfWork):
 
         if stale is None or stale:
             event.listen(self.session.sync_session, "after_commit", forget, once=True)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyKeys:
+        """The keys of writes that may be repeated; imports remember theirs themselves."""
+        return IdempotencyKeys(self.session, self.organization_id)
 
     @cached_property
     def locks(self) -> Locks:

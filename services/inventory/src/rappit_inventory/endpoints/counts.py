@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from rappit_common.pagination import (
     DEFAULT_PAGE_ROWS,
     InvalidCursorError,
@@ -27,6 +27,7 @@ from rappit_inventory.domain.errors import (
 )
 from rappit_inventory.endpoints.dependencies import Now, ReadUnit, WriteUnit
 from rappit_inventory.endpoints.paging import cut
+from rappit_inventory.endpoints.repeatable import RepeatableWrite, repeatable
 from rappit_inventory.models.documents import CountRow
 from rappit_inventory.schemas.documents import CountCreate, CountedLines, CountHead, CountLineRead, CountRead
 from rappit_inventory.service import count
@@ -42,13 +43,22 @@ def _who(principal: Principal) -> Counter:
     return Counter(principal.subject, principal.label, principal.may(Role.OWNER))
 
 
-@router.post("", status_code=201, responses=errors(UnknownSkuError, UnknownWarehouseError))
-async def open_count(body: CountCreate, unit: WriteUnit, principal: Staff, now: Now) -> CountRead:
+@router.post(
+    "",
+    status_code=201,
+    response_model=CountRead,
+    responses=repeatable(CountRead, UnknownSkuError, UnknownWarehouseError),
+)
+async def open_count(body: CountCreate, write: RepeatableWrite, principal: Staff, now: Now) -> Response:
     """Ask for some SKUs in a warehouse to be counted."""
-    count_id = await count.open_count(
-        unit, body.warehouse_code, body.skus, note=body.note, who=_who(principal), now=now
-    )
-    return await _read(unit, count_id)
+
+    async def act() -> CountRead:
+        count_id = await count.open_count(
+            write.unit, body.warehouse_code, body.skus, note=body.note, who=_who(principal), now=now
+        )
+        return await _read(write.unit, count_id)
+
+    return await write.once(act)
 
 
 @router.get("", responses=errors(InvalidCursorError))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
+from rappit_common.idempotency import KEY_PATTERN, MAX_KEY_CHARACTERS
 from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Principal, Staff, tenant_of
 from rappit_common.web.problems import errors
 
@@ -69,8 +70,8 @@ def asked_terms(
         str | None,
         Header(
             alias="Idempotency-Key",
-            max_length=255,
-            pattern=r"^[!-~](?:[ -~]*[!-~])?$",
+            max_length=MAX_KEY_CHARACTERS,
+            pattern=KEY_PATTERN,
             description="Of your choice, one for each import: sent again with the same file and options, it is "
             "answered as before and changes nothing.",
         ),

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from rappit_common.pagination import DEFAULT_PAGE_ROWS, InvalidCursorError, Page, PageCursor, PageLimit
 from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Staff
 from rappit_common.web.problems import errors
@@ -20,6 +20,7 @@ from rappit_inventory.domain.stock import Level
 from rappit_inventory.endpoints.catalogue import Text
 from rappit_inventory.endpoints.dependencies import Now, ReadUnit, WriteUnit
 from rappit_inventory.endpoints.paging import cut, two_ids
+from rappit_inventory.endpoints.repeatable import RepeatableWrite, repeatable
 from rappit_inventory.messages import ShortLine
 from rappit_inventory.schemas import AdjustmentCreate, DemandLineRead, LevelRead, ListedLevel, ReservationRead
 from rappit_inventory.schemas.documents import StateMoveCreate, ThresholdsChange
@@ -93,18 +94,28 @@ async def set_level(body: ThresholdsChange, unit: WriteUnit, now: Now) -> LevelR
 @router.post(
     "/adjustments",
     status_code=201,
-    responses=errors(UnknownSkuError, UnknownWarehouseError, InsufficientStockError, QuantityTooLargeError),
+    response_model=LevelRead,
+    responses=repeatable(
+        LevelRead, UnknownSkuError, UnknownWarehouseError, InsufficientStockError, QuantityTooLargeError
+    ),
 )
-async def adjust(body: AdjustmentCreate, unit: WriteUnit, principal: Staff, now: Now) -> LevelRead:
+async def adjust(body: AdjustmentCreate, write: RepeatableWrite, principal: Staff, now: Now) -> Response:
     """Add units to a level or remove them; returns the level as it is then."""
     adjustment = Adjustment(body.sku, body.warehouse_code, body.delta, body.reason, principal.label, body.reason_code)
-    return _read(await adjust_stock(unit, adjustment, now=now))
+
+    async def act() -> LevelRead:
+        return _read(await adjust_stock(write.unit, adjustment, now=now))
+
+    return await write.once(act)
 
 
 @router.post(
-    "/state-moves", status_code=201, responses=errors(UnknownSkuError, UnknownWarehouseError, InsufficientStockError)
+    "/state-moves",
+    status_code=201,
+    response_model=LevelRead,
+    responses=repeatable(LevelRead, UnknownSkuError, UnknownWarehouseError, InsufficientStockError),
 )
-async def move_between_states(body: StateMoveCreate, unit: WriteUnit, principal: Staff, now: Now) -> LevelRead:
+async def move_between_states(body: StateMoveCreate, write: RepeatableWrite, principal: Staff, now: Now) -> Response:
     """Set units of a level aside as damaged or quarantined, or bring them back; returns the level as it is then."""
     move = StateMove(
         body.sku,
@@ -116,7 +127,11 @@ async def move_between_states(body: StateMoveCreate, unit: WriteUnit, principal:
         principal.label,
         body.reason_code,
     )
-    return _read(await move_state(unit, move, now=now))
+
+    async def act() -> LevelRead:
+        return _read(await move_state(write.unit, move, now=now))
+
+    return await write.once(act)
 
 
 @router.get("/reservations/{order_id}", responses=errors(UnknownReservationError))

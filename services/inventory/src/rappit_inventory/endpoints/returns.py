@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from rappit_common.pagination import (
     DEFAULT_PAGE_ROWS,
     InvalidCursorError,
@@ -22,9 +22,9 @@ from rappit_inventory.domain.errors import (
     UnknownSkuError,
     UnknownWarehouseError,
 )
-from rappit_inventory.endpoints.dependencies import Now, ReadUnit, WriteUnit
+from rappit_inventory.endpoints.dependencies import Now, ReadUnit
 from rappit_inventory.endpoints.paging import cut
-from rappit_inventory.models.documents import ReturnRow
+from rappit_inventory.endpoints.repeatable import RepeatableWrite, repeatable
 from rappit_inventory.schemas.documents import ReturnCreate, ReturnRead
 from rappit_inventory.service.take_back import ReturnedLine, take_back
 
@@ -35,14 +35,24 @@ router = APIRouter(prefix="/returns", tags=["returns"], responses=errors(Invalid
     "",
     status_code=201,
     response_model=ReturnRead,
-    responses=errors(
-        UnknownReservationError, UnknownSkuError, UnknownWarehouseError, NotShippedError, QuantityTooLargeError
+    responses=repeatable(
+        ReturnRead,
+        UnknownReservationError,
+        UnknownSkuError,
+        UnknownWarehouseError,
+        NotShippedError,
+        QuantityTooLargeError,
     ),
 )
-async def add_return(body: ReturnCreate, unit: WriteUnit, principal: Staff, now: Now) -> ReturnRow:
+async def add_return(body: ReturnCreate, write: RepeatableWrite, principal: Staff, now: Now) -> Response:
     """Take back units that an order was shipped: sellable ones are free at once, others are set aside."""
     lines = [ReturnedLine(x.sku, x.quantity, x.condition, x.warehouse_code) for x in body.lines]
-    return await take_back(unit, body.order_id, lines, reason=body.reason, actor=principal.label, now=now)
+
+    async def act() -> ReturnRead:
+        returned = await take_back(write.unit, body.order_id, lines, reason=body.reason, actor=principal.label, now=now)
+        return ReturnRead.model_validate(returned)
+
+    return await write.once(act)
 
 
 @router.get("", response_model=Page[ReturnRead], responses=errors(InvalidCursorError))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from rappit_common.pagination import (
     DEFAULT_PAGE_ROWS,
     InvalidCursorError,
@@ -28,6 +28,7 @@ from rappit_inventory.domain.errors import (
 )
 from rappit_inventory.endpoints.dependencies import Now, ReadUnit, WriteUnit
 from rappit_inventory.endpoints.paging import cut
+from rappit_inventory.endpoints.repeatable import RepeatableWrite, repeatable
 from rappit_inventory.models.documents import TransferRow
 from rappit_inventory.schemas.documents import (
     Cancellation,
@@ -53,20 +54,27 @@ router = APIRouter(prefix="/transfers", tags=["transfers"], responses=errors(Inv
 @router.post(
     "",
     status_code=201,
-    responses=errors(UnknownSkuError, UnknownWarehouseError, InactiveWarehouseError, SameWarehouseError),
+    response_model=TransferRead,
+    responses=repeatable(
+        TransferRead, UnknownSkuError, UnknownWarehouseError, InactiveWarehouseError, SameWarehouseError
+    ),
 )
-async def draft_transfer(body: TransferCreate, unit: WriteUnit, principal: Staff, now: Now) -> TransferRead:
+async def draft_transfer(body: TransferCreate, write: RepeatableWrite, principal: Staff, now: Now) -> Response:
     """Plan a transfer; nothing moves before it is sent."""
-    transfer_id = await transfer.draft_transfer(
-        unit,
-        body.source_warehouse_code,
-        body.target_warehouse_code,
-        _summed(body.lines),
-        note=body.note,
-        actor=principal.label,
-        now=now,
-    )
-    return await _read(unit, transfer_id)
+
+    async def act() -> TransferRead:
+        transfer_id = await transfer.draft_transfer(
+            write.unit,
+            body.source_warehouse_code,
+            body.target_warehouse_code,
+            _summed(body.lines),
+            note=body.note,
+            actor=principal.label,
+            now=now,
+        )
+        return await _read(write.unit, transfer_id)
+
+    return await write.once(act)
 
 
 @router.get("", responses=errors(InvalidCursorError))
@@ -98,30 +106,55 @@ async def send_transfer(transfer_id: UUID, unit: WriteUnit, principal: Staff, no
 
 @router.post(
     "/{transfer_id}/receive",
-    responses=errors(
-        UnknownDocumentError, UnknownSkuError, DocumentClosedError, NotInTransitError, QuantityTooLargeError
+    response_model=TransferRead,
+    responses=repeatable(
+        TransferRead,
+        UnknownDocumentError,
+        UnknownSkuError,
+        DocumentClosedError,
+        NotInTransitError,
+        QuantityTooLargeError,
+        creates=False,
     ),
 )
 async def receive_transfer(
-    transfer_id: UUID, body: TransferReceipt, unit: WriteUnit, principal: Staff, now: Now
-) -> TransferRead:
+    transfer_id: UUID, body: TransferReceipt, write: RepeatableWrite, principal: Staff, now: Now
+) -> Response:
     """Put units that arrived on the target's shelves: those named, or all that is on the way."""
     named = None if body.lines is None else _summed(body.lines)
-    await transfer.receive_transfer(unit, transfer_id, named, actor=principal.label, now=now)
-    return await _read(unit, transfer_id)
+
+    async def act() -> TransferRead:
+        await transfer.receive_transfer(write.unit, transfer_id, named, actor=principal.label, now=now)
+        return await _read(write.unit, transfer_id)
+
+    return await write.once(act)
 
 
 @router.post(
     "/{transfer_id}/write-off",
-    responses=errors(UnknownDocumentError, UnknownSkuError, DocumentClosedError, NotInTransitError),
+    response_model=TransferRead,
+    responses=repeatable(
+        TransferRead,
+        UnknownDocumentError,
+        UnknownSkuError,
+        DocumentClosedError,
+        NotInTransitError,
+        creates=False,
+    ),
 )
 async def write_off_transfer(
-    transfer_id: UUID, body: TransferLoss, unit: WriteUnit, principal: Staff, now: Now
-) -> TransferRead:
+    transfer_id: UUID, body: TransferLoss, write: RepeatableWrite, principal: Staff, now: Now
+) -> Response:
     """Give up units that will not arrive: those named, or all that is on the way."""
     named = None if body.lines is None else _summed(body.lines)
-    await transfer.write_off_transfer(unit, transfer_id, named, reason=body.reason, actor=principal.label, now=now)
-    return await _read(unit, transfer_id)
+
+    async def act() -> TransferRead:
+        await transfer.write_off_transfer(
+            write.unit, transfer_id, named, reason=body.reason, actor=principal.label, now=now
+        )
+        return await _read(write.unit, transfer_id)
+
+    return await write.once(act)
 
 
 @router.post(

@@ -1,6 +1,6 @@
 """The one order in which this service takes locks. Everything that changes stock follows it, so nothing deadlocks.
 
-1. The inbox claims of the messages in hand, by message id.
+1. The inbox claims of the messages in hand, by message id; or the idempotency key of the request in hand.
 2. The organization's catalogue lock: shared by whatever reads the catalogue or levels to decide, exclusive for whatever
    adds a SKU or a level. Without it a reservation that finds no level to lock and a first delivery that finds nobody
    waiting could pass each other unseen, and the order would wait for ever.
