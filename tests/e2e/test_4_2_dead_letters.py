@@ -14,7 +14,7 @@ from rappit_demo.client import until
 from rappit_doubles.channels.shopify_payload import shopify_json
 
 POISONED = 4
-EDITOR = """sed -i 's/"nonsense"/1/'"""
+EDITOR = """sed -i 's/"nonsense"/1/g'"""
 
 
 class OperatorShell:
@@ -69,13 +69,14 @@ async def poisoned_orders(scene, shell, number):
     """Deliver orders whose quantity is nonsense. Returns them, and the options that mean their letters."""
     orders = [scene.shop.create_order([("SKU-0018", 1, "1.00")]) for _ in range(number)]
     for order in orders:
-        body = shopify_json(order.payload()).replace(b'"quantity":1', b'"quantity":"nonsense"')
+        body = shopify_json(order.payload()).replace(b'quantity":1,', b'quantity":"nonsense",')
         assert b"nonsense" in body
         await order.deliver(body_override=body)
     meant = ("--tenant", scene.merchant.organization_id)
 
     async def all_dead():
-        return len((await shell.letters("list", *meant, "--status", "dead"))["items"]) == number
+        found = (await shell.letters("list", *meant, "--status", "dead"))["items"]
+        return found if len(found) == number else None
 
     await until(all_dead, what=f"{number} dead letters")
     return orders, meant

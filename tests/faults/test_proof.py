@@ -42,6 +42,7 @@ async def playground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         yield own
     finally:
         await own.close()
+        gc.collect()
 
 
 async def test_nothing_is_lost_doubled_or_oversold(playground):

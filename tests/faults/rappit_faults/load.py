@@ -19,7 +19,7 @@ from rappit_doubles.channels.shopify import ShopifyShop
 from rappit_doubles.channels.standard import StandardWebhooksSender
 from rappit_doubles.channels.woo import WooStore
 
-from rappit_faults.plan import Delivery, LabelWish, RawMessage, StockChange
+from rappit_faults.plan import API, PROVIDERS, Delivery, LabelWish, RawMessage, StockChange
 from rappit_faults.stack import Playground
 
 AT_ONCE = 12
@@ -35,6 +35,14 @@ class Accepted:
 
     delivery: Delivery
     at: datetime
+
+
+@dataclass(slots=True)
+class Placed:
+    """A request of a program under one key, and the answers that its copies had."""
+
+    delivery: Delivery
+    answers: set[bytes] = field(default_factory=set[bytes])
 
 
 @dataclass(slots=True)
@@ -54,12 +62,14 @@ class Journal:
 
     Attributes:
         accepted: By the id in the answer.
+        placed: Requests of ``POST /orders`` that were answered with success, by their key.
         raw: Confirmed by the broker, by message id.
         refused: Answers that no fault excuses.
         given_up: What nobody took within the time.
     """
 
     accepted: dict[str, Accepted] = field(default_factory=dict[str, Accepted])
+    placed: dict[str, Placed] = field(default_factory=dict[str, Placed])
     raw: dict[str, RawMessage] = field(default_factory=dict[str, RawMessage])
     bought: list[Bought] = field(default_factory=list[Bought])
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -83,7 +93,7 @@ class Load:
         self._rng = rng
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._client = httpx.AsyncClient(limits=httpx.Limits(max_connections=64))
-        urls = {name: channel["webhook_url"] for name, channel in merchant.channels.items()}
+        urls = {name: merchant.channels[name]["webhook_url"] for name in PROVIDERS}
         secrets, shared = merchant.secrets, {"client": self._client}
         self._senders: dict[str, Any] = {
             "shopify": ShopifyShop(urls["shopify"], secrets["shopify"], f"{merchant.slug}.myshopify.com", **shared),
@@ -113,6 +123,10 @@ class Load:
         await self._send_one(delivery)
 
     async def _send_one(self, delivery: Delivery) -> None:
+        if delivery.provider == API:
+            await self._place(delivery)
+            return
+
         async def attempt() -> bool:
             sender: Sender = self._senders[delivery.provider]
             if isinstance(sender, WooStore):
@@ -127,6 +141,22 @@ class Load:
                 self.journal.counts["webhooks accepted"] += 1
                 return True
             return self._may_be_excused(answer, str(delivery))
+
+        await self._until_done(attempt, str(delivery))
+
+    async def _place(self, delivery: Delivery) -> None:
+        async def attempt() -> bool:
+            headers = {"Idempotency-Key": delivery.webhook_id, "Content-Type": "application/json"}
+            self.journal.counts["orders asked for by the API"] += 1
+            async with self._gate:
+                answer = await self.merchant.api.http.post("/orders", content=delivery.body, headers=headers)
+            if answer.is_success:
+                placed = self.journal.placed.setdefault(delivery.webhook_id, Placed(delivery))
+                placed.answers.add(answer.content)
+                self.journal.counts["orders answered by the API"] += 1
+                return True
+            # Shuffled, an order may be there by its own update before it is placed: that was said, and is done with.
+            return _code(answer) == "order_exists" or self._may_be_excused(answer, str(delivery))
 
         await self._until_done(attempt, str(delivery))
 

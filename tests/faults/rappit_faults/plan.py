@@ -23,6 +23,8 @@ from rappit_faults.killpoints import POINTS
 from rappit_faults.proxy import Trouble
 
 PROVIDERS = ("shopify", "woocommerce", "standard_webhooks")
+API = "api"
+"""Not a channel: a merchant's program that asks ``POST /orders``, under a key that it repeats."""
 AMPLE = tuple(f"AMPLE-{number:02}" for number in range(1, 13))
 """Enough of each for everybody: what becomes of an order of these does not depend on who came first."""
 SCARCE = tuple(f"SCARCE-{number:02}" for number in range(1, 5))
@@ -56,7 +58,7 @@ class Expected(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook: the same bytes under the same id in every copy."""
+    """One webhook, or one request of a program: the same bytes under the same id or key in every copy."""
 
     number: int
     provider: str
@@ -155,12 +157,13 @@ class Size:
     """How much a round does."""
 
     orders: int
+    placed: int
     steps: int
     max_hold_s: float
 
 
-SHORT = Size(orders=36, steps=7, max_hold_s=1.5)
-LONG = Size(orders=150, steps=16, max_hold_s=6.0)
+SHORT = Size(orders=36, placed=6, steps=7, max_hold_s=1.5)
+LONG = Size(orders=150, placed=30, steps=16, max_hold_s=6.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,7 @@ def make_plan(seed: int, size: Size) -> Plan:
     rng = random.Random(seed)
     writer = Writer(rng)
     orders = [writer.write_order(PROVIDERS[number % len(PROVIDERS)]) for number in range(size.orders)]
+    orders += [writer.write_order(API) for _ in range(size.placed)]
     lives = [deliveries for deliveries, _ in orders]
     poison = [[writer.write_poison(rng.choice(PROVIDERS))] for _ in range(_share(size.orders * 2, POISON_SHARE))]
     ordered = [delivery for life in [*lives, *poison] for delivery in life]
@@ -314,7 +318,8 @@ class Writer:
         return replace(poison, copies=1, at_once=False)
 
     def _shop(self, provider: str) -> Any:
-        return {"shopify": self._shopify, "woocommerce": self._woo, "standard_webhooks": self._standard}[provider]
+        # A program says what a Standard Webhook would say.
+        return {"shopify": self._shopify, "woocommerce": self._woo}.get(provider, self._standard)
 
     def write_poison(self, provider: str) -> Delivery:
         """Return a signed webhook that cannot be what its topic says, or one for goods that nobody knows."""

@@ -16,21 +16,28 @@ from rappit_demo.client import ApiError
 from rappit_demo.merchant import WAREHOUSES, Merchant
 
 from rappit_faults.chaos import break_things
+from rappit_faults.checks.delivery_log import check_delivery_log
 from rappit_faults.checks.labels import check_labels
 from rappit_faults.checks.offence import Offence, Snapshot
-from rappit_faults.checks.orders import Told, check_orders, check_tenants
+from rappit_faults.checks.orders import Told, api_channel_id, check_orders, check_tenants
+from rappit_faults.checks.placed import check_placed
 from rappit_faults.checks.quiet import check_outboxes, check_queues, outbox_lag_s
+from rappit_faults.checks.runs import check_runs
 from rappit_faults.checks.stock import check_stock
 from rappit_faults.checks.terminal import check_raw, check_requeued, check_unexpected_letters, check_webhooks
 from rappit_faults.checks.twins import check_twins
 from rappit_faults.load import Load
-from rappit_faults.plan import AMPLE, AMPLE_UNITS, SCARCE, SCARCE_UNITS, Delivery, Plan, Size, make_plan
+from rappit_faults.plan import AMPLE, AMPLE_UNITS, API, SCARCE, SCARCE_UNITS, Delivery, Plan, Size, make_plan
 from rappit_faults.stack import Playground, Say
 from rappit_faults.tally import Tally
 
 DRAIN_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.5
 REQUEUED_A_STEP = 3
+CANARY_SHARE = 0.5
+ACCEPTED = 202
+SHELL_PATIENCE_S = (0.01, 0.03, 30.0)
+"""How long an operator's shell lives after it has asked for a run: some die while they are answered."""
 LETTER_SERVICES = ("orders", "inventory", "shipping")
 _AWAY = (
     OSError,
@@ -58,6 +65,7 @@ async def onboard(playground: Playground, name: str, *, selling: bool = True) ->
         summary = await onboarding.import_stock(made, "\n".join(["sku,quantity,warehouse_code", *rows, ""]))
         assert summary["failed"] == 0, summary
     await onboarding.connect_channels(made)
+    made.channels[API] = {"id": api_channel_id(made.organization_id)}
     await onboarding.connect_carriers(made)
     return made
 
@@ -148,6 +156,7 @@ class Round:
                     *(asyncio.create_task(load.publish_raw(raw)) for raw in step.raw),
                     *(asyncio.create_task(load.change_stock(change)) for change in step.stock),
                     asyncio.create_task(self._requeue_some()),
+                    asyncio.create_task(self._begin_runs(load.merchant)),
                 ]
                 await break_things(self._playground, step.faults, self.tally)
                 await asyncio.gather(*telling)
@@ -188,6 +197,21 @@ class Round:
                         offender = f"dead letter {letter['id']} of {service}"
                         self.tally.offences.append(Offence("doubled", offender, "requeued twice by a double click"))
 
+    async def _begin_runs(self, merchant: Merchant) -> None:
+        """Be an operator who sends back all of a merchant's dead letters, and whose shell may die of it.
+
+        Nothing was mended, so a run stops at its first letter; it is looked at no more until the end.
+        """
+        http = self._playground.operator.http
+        meant = {"status": ["dead"], "organization_id": [merchant.organization_id]}
+        for service in LETTER_SERVICES:
+            asked = {"filter": meant, "reason": "faults", "canary": self._rng.random() < CANARY_SHARE}
+            patience_s = self._rng.choice(SHELL_PATIENCE_S)
+            self.tally.counts["requeue runs asked for"] += 1
+            with contextlib.suppress(httpx.TransportError, ApiError):
+                answer = await http.post(f"/{service}/ops/requeue-runs", json=asked, timeout=patience_s)
+                self.tally.counts["requeue runs answered"] += answer.status_code == ACCEPTED
+
     async def _settle(self, cast: Cast) -> None:
         self._say("  draining and checking")
         began_s = asyncio.get_running_loop().time()
@@ -218,10 +242,13 @@ class Round:
                 *await check_tenants(snapshot, cast.bystander),
                 *await check_raw(snapshot, shuffled.journal),
                 *await check_requeued(snapshot),
+                *await check_runs(snapshot),
                 *await check_unexpected_letters(snapshot, journals, self._began),
             ]
             for load in cast.loads:
                 found += await check_webhooks(snapshot, load.journal, load.merchant.organization_id)
+                found += await check_delivery_log(snapshot, load.journal)
+                found += await check_placed(snapshot, load.journal, load.merchant.organization_id)
                 found += await check_orders(snapshot, Told(load.merchant, plan))
         return [*found, *await check_queues(self._playground)]
 

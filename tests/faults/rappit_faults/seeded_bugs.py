@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiormq
+from rappit_common.idempotency import Answer, IdempotencyKeys
 from rappit_common.messaging import consumers, hot_consumer
 from rappit_common.messaging.inbox import Inbox
 from rappit_common.messaging.publisher import Publisher
@@ -22,6 +23,8 @@ INBOX_NOT_CHECKED = "inbox_not_checked"
 REQUEUE_NOT_CONFIRMED = "requeue_not_confirmed"
 MARKED_BEFORE_PUBLISH = "marked_before_publish"
 STOCK_NOT_CHECKED = "stock_not_checked"
+KEY_NOT_KEPT = "key_not_kept"
+OUTCOME_NOT_TOLD = "outcome_not_told"
 
 HEARD_IN_S = 0.3
 """How long the broker may need to hear of an ack: a process that dies at once takes what it has not sent along."""
@@ -48,6 +51,9 @@ def install(folder: Path, service: str) -> None:
     _publishes_not_waited_for(is_on)
     if service == "inventory":
         _stock_not_checked(is_on)
+    if service == "orders":
+        _key_not_kept(is_on)
+        _outcome_not_told(is_on)
 
 
 def _ack_before_commit(is_on: IsOn, die_acked: Callable[[], Awaitable[None]]) -> None:
@@ -162,3 +168,27 @@ def _stock_not_checked(is_on: IsOn) -> None:
         move(shelves, sku_id, warehouse_id, kind, source, reserved=reserved, **others)
 
     demands._shortages, demands.allocate, Shelves.move = find_shortages, give, move_what_is_there
+
+
+def _key_not_kept(is_on: IsOn) -> None:
+    once = IdempotencyKeys.once
+
+    @functools.wraps(once)
+    async def act_each_time(keys: Any, operation: str, key: str, body: bytes, act: Callable[[], Awaitable[str]]) -> Any:
+        if is_on(KEY_NOT_KEPT):
+            return Answer(await act(), is_first=True)
+        return await once(keys, operation, key, body, act)
+
+    IdempotencyKeys.once = act_each_time
+
+
+def _outcome_not_told(is_on: IsOn) -> None:
+    from rappit_orders.consumers import orders  # noqa: PLC0415 - of orders' process only
+
+    settle = orders.delivery_settled
+
+    @functools.wraps(settle)
+    def delivery_settled(*told: Any, **more: Any) -> Any:
+        return None if is_on(OUTCOME_NOT_TOLD) else settle(*told, **more)
+
+    orders.delivery_settled = delivery_settled

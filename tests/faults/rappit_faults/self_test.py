@@ -12,12 +12,14 @@ from typing import Any
 from rappit_demo.merchant import Merchant
 
 from rappit_faults import seeded_bugs
+from rappit_faults.checks.delivery_log import check_delivery_log
 from rappit_faults.checks.offence import Offence, Snapshot
 from rappit_faults.checks.orders import Told, check_orders
+from rappit_faults.checks.placed import check_placed
 from rappit_faults.checks.stock import check_stock
 from rappit_faults.checks.terminal import check_requeued, check_webhooks
 from rappit_faults.load import Load
-from rappit_faults.plan import SCARCE, SCARCE_UNITS, Delivery, Plan, Writer
+from rappit_faults.plan import API, SCARCE, SCARCE_UNITS, Delivery, Plan, Writer
 from rappit_faults.round import onboard
 from rappit_faults.stack import Playground, Say
 
@@ -41,9 +43,9 @@ class Scene:
     writer: Writer
     told: list[Delivery] = field(default_factory=list[Delivery])
 
-    async def sell(self, sku: str, units: int = 1) -> Delivery:
+    async def sell(self, sku: str, units: int = 1, *, by: str = "shopify") -> Delivery:
         """Tell of one order."""
-        delivery = self.writer.write_simple_order("shopify", sku, units)
+        delivery = self.writer.write_simple_order(by, sku, units)
         self.told.append(delivery)
         await self.load.send_once(delivery)
         return delivery
@@ -59,6 +61,8 @@ class Scene:
         async with self.playground.snapshot() as snapshot:
             return [
                 *await check_webhooks(snapshot, self.load.journal, self.merchant.organization_id),
+                *await check_delivery_log(snapshot, self.load.journal),
+                *await check_placed(snapshot, self.load.journal, self.merchant.organization_id),
                 *await check_orders(snapshot, Told(self.merchant, plan)),
                 *await check_stock(snapshot, [self.merchant.organization_id]),
                 *await check_requeued(snapshot),
@@ -143,6 +147,14 @@ async def _sells_out(scene: Scene) -> None:
         await scene.sell(SCARCE[0])
 
 
+async def _sells_by_the_api(scene: Scene) -> None:
+    await scene.sell("AMPLE-04", by=API)
+
+
+async def _sells(scene: Scene) -> None:
+    await scene.sell("AMPLE-05")
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A bug, where it is switched on, what brings it out, and the promise that it breaks."""
@@ -159,6 +171,8 @@ CASES = (
     Case(seeded_bugs.REQUEUE_NOT_CONFIRMED, "orders", _requeues, "lost"),
     Case(seeded_bugs.MARKED_BEFORE_PUBLISH, "orders", _relay_dies, "lost"),
     Case(seeded_bugs.STOCK_NOT_CHECKED, "inventory", _sells_out, "oversold"),
+    Case(seeded_bugs.KEY_NOT_KEPT, "orders", _sells_by_the_api, "lost"),
+    Case(seeded_bugs.OUTCOME_NOT_TOLD, "orders", _sells, "other"),
 )
 
 

@@ -142,8 +142,9 @@ async def test_keys_are_forgotten_after_a_week_and_not_before(shop, monkeypatch)
     for number in range(5):
         await send(shop, standard_message(order_id=f"A-{number}"), f"key-{number}")
     async with shop.orders.runtime.units.begin(shop.organization_id) as unit:
-        aged = "UPDATE idempotency_keys SET created_at = now() - CASE WHEN key < 'key-3' THEN :older ELSE :younger END"
-        await unit.session.execute(text(aged), {"older": timedelta(days=8), "younger": timedelta(days=6)})
+        for age, keys in ((timedelta(days=8), ["key-0", "key-1", "key-2"]), (timedelta(days=6), ["key-3"])):
+            aged = text("UPDATE idempotency_keys SET created_at = now() - CAST(:age AS interval) WHERE key = ANY(:of)")
+            await unit.session.execute(aged, {"age": age, "of": keys})
     monkeypatch.setattr(idempotency, "PURGE_ROWS", 2)
     purge = IdempotencyPurge(shop.orders.runtime.units)
     assert [await purge.purge(), await purge.purge(), await purge.purge()] == [2, 1, 0]
