@@ -5,6 +5,7 @@ Needs real servers, named in the environment; `rappit-devstack run -- python ben
 
 import argparse
 import sys
+from dataclasses import replace
 
 import uvloop
 from measuring import FULL, QUICK, Effort, Outcome, compare, compare_times, skipped
@@ -137,12 +138,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute or two, for the direction only")
     parser.add_argument("--check", action="store_true", help="end with 1 when a goal is missed")
+    parser.add_argument("--file-rows", type=int, help="rows of an imported file")
     parser.add_argument("rows", nargs="*", help=f"which of: {', '.join(ROWS)}; all when none is named")
     given = parser.parse_args()
     unknown = set(given.rows) - set(ROWS)
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
-    outcomes = uvloop.run(measure(given.rows or list(ROWS), QUICK if given.quick else FULL))
+    effort = QUICK if given.quick else FULL
+    if given.file_rows:
+        effort = replace(effort, file_rows=given.file_rows)
+    outcomes = uvloop.run(measure(given.rows or list(ROWS), effort))
     show(outcomes)
     if given.check and any(outcome.is_met is False for outcome in outcomes):
         sys.exit(1)
