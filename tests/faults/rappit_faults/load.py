@@ -129,13 +129,12 @@ class Load:
 
         async def attempt() -> bool:
             sender: Sender = self._senders[delivery.provider]
-            if isinstance(sender, WooStore):
-                sender.enable()
             self.journal.counts["webhooks sent"] += 1
             async with self._gate:
-                [answer] = await self._senders[delivery.provider].deliver(
-                    delivery.topic, delivery.body, webhook_id=delivery.webhook_id
-                )
+                if isinstance(sender, WooStore):
+                    # At the last moment: it is disabled by others' failures too.
+                    sender.enable()
+                [answer] = await sender.deliver(delivery.topic, delivery.body, webhook_id=delivery.webhook_id)
             if answer.is_success:
                 self.journal.accepted[answer.json()["id"]] = Accepted(delivery, datetime.now(UTC))
                 self.journal.counts["webhooks accepted"] += 1

@@ -83,9 +83,10 @@ def test_gives_the_command_its_servers_and_browser_and_passes_on_its_status(stac
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stops_its_servers_when_it_is_told_to_end(stack, tmp_path, number):
     begun = tmp_path / "begun"
-    # A session of its own: a Ctrl-C reaches the whole group of a terminal, and only that.
+    # A session of its own: a Ctrl-C reaches the whole group of a terminal, and only that. What a shell started in the
+    # background ignores SIGINT, and so would everything below it.
     child = subprocess.Popen(
-        [COMMAND, "run", "--stack", stack, "--", "python", "-c", WAIT, str(begun)],
+        ["env", "--default-signal=INT", COMMAND, "run", "--stack", stack, "--", "python", "-c", WAIT, str(begun)],
         env=_bare_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

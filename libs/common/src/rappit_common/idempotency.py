@@ -6,7 +6,6 @@ key together with the work, and of two requests at once the second waits for the
 :class:`IdempotencyPurge`.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from rappit_common.database.base import NAMING
 from rappit_common.errors import InvalidError
-from rappit_common.logs import get_logger
+from rappit_common.periodic import Periodic, in_batches
 from rappit_common.unit_of_work import UnitsOfWork
 
 MAX_KEY_CHARACTERS = 255
@@ -44,8 +43,6 @@ MAX_KEY_CHARACTERS = 255
 KEEP_KEYS = timedelta(days=7)
 PURGE_EVERY_S = 600.0
 PURGE_ROWS = 5_000
-
-_log = get_logger()
 
 metadata = MetaData(naming_convention=NAMING)
 
@@ -142,46 +139,28 @@ class IdempotencyKeys:
         return Answer(text, is_first=True)
 
 
-class IdempotencyPurge:
+class IdempotencyPurge(Periodic):
     """Forgets keys after a week, a bounded number at a time."""
 
     def __init__(self, units: UnitsOfWork[Any]) -> None:
+        super().__init__("idempotency-purge", every_s=PURGE_EVERY_S)
         self._units = units
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to purge in the background."""
-        self._task = asyncio.create_task(self._run(), name="idempotency-purge")
-
-    async def stop(self) -> None:
-        """Stop; what is left goes next time."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(PURGE_EVERY_S)
-            try:
-                while await self.purge() == PURGE_ROWS:
-                    pass  # as often as it takes: a fixed number in ten minutes could fall behind
-            except Exception as error:  # noqa: BLE001 - purging is tried again in ten minutes
-                _log.warning("purge_failed", error=repr(error))
+    async def act(self) -> None:
+        """Forget all that are old enough."""
+        await in_batches(self.purge, PURGE_ROWS)
 
     async def purge(self) -> int:
         """Forget one batch. Returns how many keys went."""
         place = literal_column("ctid")
         old = (
-            select(place)
-            .select_from(idempotency_keys)
-            .where(_keys.created_at < func.now() - KEEP_KEYS)
-            .order_by(_keys.created_at)
-            .limit(PURGE_ROWS)
-            .with_for_update(skip_locked=True)
+            select(place.label("place")).select_from(idempotency_keys).where(_keys.created_at < func.now() - KEEP_KEYS)
         )
+        # Chosen once, ahead: a subquery that locks may be run again for each row, and its limit is then none.
+        chosen = old.order_by(_keys.created_at).limit(PURGE_ROWS).with_for_update(skip_locked=True).cte("chosen")
+        forget = delete(idempotency_keys).where(place.in_(select(chosen.c.place))).returning(place)
         async with self._units.bypass_tenancy("old idempotency keys are forgotten for every organization") as unit:
-            gone = await unit.session.execute(delete(idempotency_keys).where(place.in_(old)).returning(place))
-            return len(gone.all())
+            return len((await unit.session.execute(forget)).all())
 
 
 def create_tables_v1() -> None:

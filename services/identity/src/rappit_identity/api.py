@@ -1,12 +1,11 @@
 """Composition of the service."""
 
-import asyncio
 from datetime import timedelta
 
 from fastapi import FastAPI
 from rappit_common.clock import utc_now
 from rappit_common.limits import limit_source
-from rappit_common.logs import get_logger
+from rappit_common.periodic import Periodic, in_batches
 from rappit_common.service import Part, Runtime, StatefulService
 from rappit_common.unit_of_work import UnitsOfWork
 
@@ -21,34 +20,17 @@ PURGE_ROWS = 5_000
 # Kept a while after they expired, so that the reuse of a stolen one can still be looked into.
 KEEP_EXPIRED = timedelta(days=7)
 
-_log = get_logger()
 
-
-class SessionPurge:
+class SessionPurge(Periodic):
     """Removes refresh tokens that expired a week ago, a bounded number at a time."""
 
     def __init__(self, units: UnitsOfWork[IdentityUnit]) -> None:
+        super().__init__("session-purge", every_s=PURGE_EVERY_S)
         self._units = units
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to purge in the background."""
-        self._task = asyncio.create_task(self._run(), name="session-purge")
-
-    async def stop(self) -> None:
-        """Stop; what is left goes next time."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(PURGE_EVERY_S)
-            try:
-                while await self.purge() == PURGE_ROWS:
-                    pass  # as often as it takes: a fixed number in ten minutes could fall behind
-            except Exception as error:  # noqa: BLE001 - purging is tried again in ten minutes
-                _log.warning("purge_failed", error=repr(error))
+    async def act(self) -> None:
+        """Remove all that expired long enough ago."""
+        await in_batches(self.purge, PURGE_ROWS)
 
     async def purge(self) -> int:
         """Remove one batch. Returns how many tokens went."""

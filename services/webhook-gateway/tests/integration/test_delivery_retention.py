@@ -39,16 +39,16 @@ async def test_bodies_go_first_and_rows_later(gateway, received, purge):
     merchant = await merchant_of(gateway)
     message_id = await merchant.deliver()
     assert (await merchant.shown(message_id))["body"]
-    await purge(timedelta(days=6)).purge()
+    await purge(timedelta(days=6)).act()
     assert (await merchant.shown(message_id))["body"]
-    await purge(timedelta(days=8)).purge()
+    await purge(timedelta(days=8)).act()
     shown = await merchant.shown(message_id)
     assert (shown["body"], shown["headers"]) == (None, None)
     answer = await merchant.ask("POST", f"/{message_id}/replay")
     assert (answer.status_code, answer.json()["code"]) == (409, "delivery_body_gone")
     done = await merchant.ask("POST", "/replays", json={"filter": {"topic": "orders/create"}})
     assert (done.json()["replayed"], done.json()["without_body"]) == (0, 1)
-    await purge(timedelta(days=31)).purge()
+    await purge(timedelta(days=31)).act()
     assert await merchant.listed() == []
 
 
@@ -58,7 +58,7 @@ async def test_more_than_a_statement_removes_goes_too(gateway, received, purge, 
     merchant = await merchant_of(gateway)
     for _ in range(5):
         await merchant.shown(await merchant.deliver())
-    await purge(timedelta(days=31)).purge()
+    await purge(timedelta(days=31)).act()
     assert await merchant.listed() == []
 
 
@@ -73,6 +73,6 @@ async def test_newest_rejected_deliveries_of_each_channel_are_kept(gateway, purg
         " received_at, spooled, left_out) VALUES ($1, $2, $3, 'shopify', '', '', 'rejected', now(), false, 0)",
         [(one, noisy.organization_id, UUID(noisy.channel["id"])) for one in ids],
     )
-    await purge(timedelta()).purge()
+    await purge(timedelta()).act()
     assert [row["id"] for row in await noisy.listed()] == [str(one) for one in ids[:-4:-1]]
     assert len(await quiet.listed()) == 1

@@ -10,6 +10,7 @@ awaited, and a row that is committed meanwhile waits for neither.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,6 +38,7 @@ from rappit_common.messaging import tables
 from rappit_common.messaging.publisher import BrokerAwayError, NotTakenError, Publisher, UnroutableError
 from rappit_common.messaging.volley import Outgoing
 from rappit_common.messaging.wire import PersistentProperties
+from rappit_common.periodic import in_batches
 
 MAX_BACKOFF_S = 60
 KEEP_SENT = timedelta(days=1)
@@ -282,9 +284,7 @@ class Relay:
             (tables.outbox, _outbox.sent_at, KEEP_SENT),
             (tables.inbox, tables.inbox.c.claimed_at, self._keep_claims),
         ):
-            # As many statements as it takes: a fixed number a minute would fall behind a busy service for ever.
-            while await self._purge_some(table, moment, keep) == PURGE_ROWS:
-                pass
+            await in_batches(functools.partial(self._purge_some, table, moment, keep), PURGE_ROWS)
 
     async def _purge_some(self, table: Table, moment: ColumnElement[datetime], keep: timedelta) -> int:
         # By the rows' places: a wide key would have to be compared member by member.

@@ -1,10 +1,12 @@
 """How long dead letters are kept."""
 
+import functools
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from rappit_common.database.engine import Database
+from rappit_common.periodic import in_batches
 
 PURGE_ROWS = 1_000
 
@@ -28,9 +30,10 @@ async def purge_settled(database: Database, *, keep_days: int, now: datetime) ->
     """Remove letters requeued and confirmed, letters discarded, and runs finished ``keep_days`` ago."""
     before = now - timedelta(days=keep_days)
     for statement in (_LETTERS, _RUNS):
-        removed = PURGE_ROWS
-        # As many statements as it takes, each a bounded number.
-        while removed == PURGE_ROWS:
-            async with database.engine.begin() as connection:
-                result = await connection.execute(statement, {"before": before, "max_rows": PURGE_ROWS})
-                removed = result.rowcount
+        await in_batches(functools.partial(_remove_some, database, statement, before), PURGE_ROWS)
+
+
+async def _remove_some(database: Database, statement: TextClause, before: datetime) -> int:
+    async with database.engine.begin() as connection:
+        removed = await connection.execute(statement, {"before": before, "max_rows": PURGE_ROWS})
+    return removed.rowcount
