@@ -5,12 +5,14 @@ Needs real servers, named in the environment; `rappit-devstack run -- python ben
 
 import argparse
 import sys
+from dataclasses import replace
 
 import uvloop
-from measuring import FULL, QUICK, Effort, Outcome, compare, skipped
+from measuring import FULL, QUICK, Effort, Outcome, compare, compare_times, skipped
 from rich.console import Console
 from rich.table import Table
 from rows.consume import MessagesConsumed, TracingSampled
+from rows.imports import MEMORY_GOAL_BYTES, Imports, find_psql
 from rows.relay import STEADY_RATE, OutboxRelayed
 from rows.reservations import Reservations, find_pgbench
 from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
@@ -86,7 +88,32 @@ async def consumed(stand: Stand, effort: Effort) -> list[Outcome]:
     return outcomes
 
 
-ROWS = {"accept": accepted, "spool": spooled, "reserve": reserved, "relay": relayed, "consume": consumed}
+async def imported(stand: Stand, effort: Effort) -> list[Outcome]:
+    psql = find_psql()
+    if psql is None:
+        return [skipped("bulk import", Imports.goal, "no psql found: install postgresql-client", sign="<=")]
+    row = Imports(stand, psql, effort.file_rows)
+    say(f"[bold]{row.title}")
+    async with row:
+        outcome = await compare_times(row, effort, say)
+    megabytes = row.grown_bytes / 1024 / 1024
+    memory = Outcome(
+        "its growth of the process's memory",
+        f"<= {MEMORY_GOAL_BYTES // 1024 // 1024} MB",
+        f"{megabytes:.0f} MB",
+        row.grown_bytes <= MEMORY_GOAL_BYTES,
+    )
+    return [outcome, memory]
+
+
+ROWS = {
+    "accept": accepted,
+    "spool": spooled,
+    "reserve": reserved,
+    "relay": relayed,
+    "consume": consumed,
+    "import": imported,
+}
 
 
 def show(outcomes: list[Outcome]) -> None:
@@ -111,12 +138,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute or two, for the direction only")
     parser.add_argument("--check", action="store_true", help="end with 1 when a goal is missed")
+    parser.add_argument("--file-rows", type=int, help="rows of an imported file")
     parser.add_argument("rows", nargs="*", help=f"which of: {', '.join(ROWS)}; all when none is named")
     given = parser.parse_args()
     unknown = set(given.rows) - set(ROWS)
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
-    outcomes = uvloop.run(measure(given.rows or list(ROWS), QUICK if given.quick else FULL))
+    effort = QUICK if given.quick else FULL
+    if given.file_rows:
+        effort = replace(effort, file_rows=given.file_rows)
+    outcomes = uvloop.run(measure(given.rows or list(ROWS), effort))
     show(outcomes)
     if given.check and any(outcome.is_met is False for outcome in outcomes):
         sys.exit(1)

@@ -90,9 +90,18 @@ class Api:
         """Send JSON and return the JSON that answers."""
         return self.request("POST", path, json=body).json()
 
-    def upload(self, path: str, open_file: Callable[[], IO[bytes]], content_type: str) -> Any:
+    def upload(
+        self,
+        path: str,
+        open_file: Callable[[], IO[bytes]],
+        content_type: str,
+        *,
+        parameters: Parameters | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """Send a file and return the JSON that answers; the file is never whole in memory."""
-        return self.request("POST", path, open_file=open_file, content_type=content_type).json()
+        headers = {**(headers or {}), "Content-Type": content_type}
+        return self.request("POST", path, parameters=parameters, open_file=open_file, headers=headers).json()
 
     def page(self, path: str, parameters: Parameters, limit: int, cursor: str | None = None) -> dict[str, Any]:
         """Return up to ``limit`` rows of a list, over as many pages as that takes, in a page's shape."""
@@ -113,7 +122,6 @@ class Api:
         parameters: Parameters | None = None,
         json: Any = None,
         open_file: Callable[[], IO[bytes]] | None = None,
-        content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Send one request as the caller; an access token that has run out is refreshed, once.
@@ -126,14 +134,13 @@ class Api:
         session = self._current()
         for attempt in (1, 2):
             said = {**(headers or {}), "Authorization": f"Bearer {session.access_token}"}
+            url, given = session.url + path, _given(parameters)
             if open_file is None:
-                answer = self._send(method, session.url + path, params=_given(parameters), json=json, headers=said)
+                answer = self._send(method, url, params=given, json=json, headers=said)
             else:
-                said["Content-Type"] = content_type or "application/octet-stream"
                 with open_file() as file:
-                    answer = self._send(
-                        method, session.url + path, content=file, headers=said, timeout=UPLOAD_TIMEOUT_S
-                    )
+                    how = {"params": given, "headers": said, "timeout": UPLOAD_TIMEOUT_S}
+                    answer = self._send(method, url, content=file, **how)
             if answer.status_code != HTTPStatus.UNAUTHORIZED or attempt == 2:  # noqa: PLR2004 - the second of two
                 break
             session = self._renew(session)

@@ -23,8 +23,12 @@ IMPORTED = {
     "total": 3,
     "succeeded": 2,
     "failed": 1,
+    "created": 0,
     "updated": 1,
     "unchanged": 1,
+    "applied": True,
+    "warnings": [],
+    "import_id": "i-1",
     "duration_ms": 12,
     "errors": [{"line": 3, "field": "quantity", "code": "not_a_number", "message": "quantity must be …", "value": "x"}],
 }
@@ -93,7 +97,7 @@ def test_import_sends_the_file_and_shows_failed_rows(rappit, signed_in, tmp_path
     rappit.answer("POST", "/inventory/bulk", IMPORTED)
     outcome = signed_in("inventory", "import", str(file))
     assert outcome.status == 1
-    assert outcome.out.splitlines()[0] == "3 rows: 2 succeeded (1 updated, 1 unchanged), 1 failed, in 12 ms."
+    assert outcome.out.splitlines()[0] == "3 rows: 2 succeeded (0 created, 1 updated, 1 unchanged), 1 failed, in 12 ms."
     assert outcome.out.splitlines()[-1].split() == ["3", "quantity", "x", "quantity", "must", "be", "…", "not_a_number"]
     [(_, _, body, headers)] = rappit.requests("POST", "/inventory/bulk")
     assert (body, headers["content-type"]) == (file.read_bytes(), "text/csv")
@@ -107,6 +111,86 @@ def test_import_is_sent_whole_again_after_a_refresh(rappit, signed_in, tmp_path)
     assert signed_in("inventory", "import", str(file)).status == 0
     [(_, _, body, _)] = rappit.requests("POST", "/inventory/bulk")
     assert body == file.read_bytes()
+
+
+RIGHT = {"total": 10, "reserved": 0, "damaged": 0, "quarantined": 0}
+DRIFT = {"sku": "A", "warehouse_code": "M", "found": {**RIGHT, "total": 12}, "expected": RIGHT}
+VERIFIED = {"levels": 3, "found": 1, "drifts": [DRIFT], "repaired": 0, "unrepairable": [], "next_cursor": None}
+
+
+def test_verification_shows_what_differs_and_ends_with_1(rappit, signed_in):
+    rappit.answer("POST", "/inventory/verifications", VERIFIED)
+    outcome = signed_in("inventory", "verify", "--sku", "A")
+    assert outcome.status == 1
+    assert outcome.out.splitlines()[0] == "3 levels: 1 differ, 0 repaired."
+    assert outcome.out.splitlines()[-1].split() == ["A", "M", "12", "10", "0", "0", "0", "0", "0", "0"]
+    [(_, _, body, _)] = rappit.requests("POST", "/inventory/verifications")
+    assert json.loads(body) == {
+        "skus": ["A"],
+        "repair": False,
+        "reason": "requested with the command line",
+        "cursor": None,
+    }
+
+
+def test_repair_ends_well_when_nothing_is_left(rappit, signed_in):
+    rappit.answer("POST", "/inventory/verifications", {**VERIFIED, "repaired": 1})
+    assert signed_in("inventory", "verify", "--repair", "--reason", "restored").status == 0
+    [(_, _, body, _)] = rappit.requests("POST", "/inventory/verifications")
+    assert json.loads(body) == {"skus": None, "repair": True, "reason": "restored", "cursor": None}
+
+
+def test_import_asks_as_it_was_told_and_keeps_what_failed(rappit, signed_in, tmp_path):
+    file, errors = tmp_path / "stock.csv", tmp_path / "errors.csv"
+    file.write_bytes(b"sku,quantity,warehouse_code\n")
+    path = "/inventory/bulk?mode=add&on_error=reject_all&dry_run=true&create_missing_skus=true"
+    rappit.answer("POST", "/inventory/bulk", {**IMPORTED, "applied": False, "warnings": ["Seen before."]})
+    rappit.answer("GET", "/inventory/imports/i-1/errors.csv", "sku,error_code")
+    options = ("--mode", "add", "--on-error", "reject_all", "--dry-run", "--create-missing", "--key", "monday")
+    outcome = signed_in("inventory", "import", str(file), *options, "--errors-to", str(errors))
+    assert outcome.status == 1
+    assert outcome.out.splitlines()[1:3] == ["Nothing was changed.", "Seen before."]
+    [(_, _, _, headers)] = rappit.requests("POST", path)
+    assert headers["idempotency-key"] == "monday"
+    assert "error_code" in errors.read_text()
+
+
+def test_job_is_followed_to_its_end(rappit, signed_in, tmp_path, monkeypatch):
+    monkeypatch.setattr("rappit_cli.commands.imports.POLL_S", 0)
+    file = tmp_path / "stock.csv"
+    file.write_bytes(b"sku,quantity,warehouse_code\n")
+    job = {"import_id": "i-1", "status": "queued", "phase": "waiting", "rows_read": 0, "total": None}
+    rappit.answer("POST", "/inventory/bulk", job, 202)
+    rappit.answer("GET", "/inventory/imports/i-1", {**job, "status": "running", "phase": "reading", "rows_read": 2000})
+    done = {**IMPORTED, "status": "completed", "failed": 0, "errors": []}
+    rappit.answer("GET", "/inventory/imports/i-1", done)
+    outcome = signed_in("inventory", "import", str(file), "--async")
+    assert (outcome.status, outcome.err) == (0, "waiting: 0 rows read\nreading: 2,000 rows read\n")
+    assert outcome.out.startswith("3 rows: 2 succeeded")
+    waiting = signed_in("inventory", "import", str(file), "--async", "--no-follow")
+    assert (waiting.status, "i-1" in waiting.out) == (0, True)
+
+
+def test_imports_are_listed_shown_and_cancelled(rappit, signed_in):
+    failed = {"import_id": "i-2", "status": "failed", "total": None, "error_message": "It was interrupted."}
+    rappit.answer("GET", "/inventory/imports", page({**failed, "kind": "stock", "file_name": "a.csv"}))
+    assert signed_in("inventory", "imports").out.splitlines()[1].split()[:4] == ["-", "stock", "failed", "a.csv"]
+    rappit.answer("GET", "/inventory/imports/i-2", failed)
+    shown = signed_in("inventory", "import-status", "i-2")
+    assert (shown.status, "It was interrupted." in shown.out) == (1, True)
+    rappit.answer("POST", "/inventory/imports/i-3/cancel", {"status": "running"})
+    assert signed_in("inventory", "import-cancel", "i-3").out == "The worker was asked to stop.\n"
+
+
+def test_export_is_written_where_it_was_told(rappit, signed_in, tmp_path):
+    rappit.answer("GET", "/inventory/levels/export", "sku")
+    file = tmp_path / "levels.csv"
+    assert signed_in("inventory", "export", "--warehouse", "M", "-o", str(file)).status == 0
+    assert file.read_text() == '"sku"'
+    assert signed_in("inventory", "export").out == '"sku"'
+    assert rappit.asked[0][1] == "/inventory/levels/export?warehouse_code=M"
+    refused = signed_in("inventory", "export", "-o", str(tmp_path))
+    assert (refused.status, "cannot be written" in refused.err) == (1, True)
 
 
 def test_missing_file_is_misuse(signed_in):

@@ -33,6 +33,7 @@ class Inventory:
     tokens: Tokens
     rabbitmq_url: str
     admin_url: str
+    app: Any = None
 
     def merchant(self) -> "Merchant":
         return Merchant(self)
@@ -134,6 +135,23 @@ class Merchant:
         finally:
             await connection.close()
 
+    async def told(self, event: str) -> list[dict[str, Any]]:
+        """Return the events of one name that were written to the outbox, oldest first."""
+        query = "SELECT body FROM outbox WHERE organization_id = $1 AND event = $2 ORDER BY created_at, id"
+        return [json.loads(row["body"]) for row in await self.sql(query, self.organization_id, event)]
+
+    async def post(self, path: str, body: dict[str, Any], **more: Any) -> Any:
+        """Write through the API and return the answer, which must be a success."""
+        answer = await self.call(more.pop("method", "POST"), path, json=body, **more)
+        assert answer.status_code in {200, 201}, answer.text
+        return answer.json()
+
+    async def refused(self, path: str, body: dict[str, Any], status: int, code: str, **more: Any) -> str:
+        """Be refused by the API; returns what it says to a person."""
+        answer = await self.call(more.pop("method", "POST"), path, json=body, **more)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        return answer.json()["detail"]
+
     async def assert_ledger_matches(self) -> None:
         """Every level equals the sum of its ledger, and what orders hold of it."""
         rows = await self.sql(
@@ -185,7 +203,7 @@ async def inventory(sandbox: Sandbox) -> AsyncIterator[Inventory]:
         while not hasattr(inner, "state"):
             inner = inner._app
         tokens = Tokens(settings.jwt_secret)
-        yield Inventory(settings, http, inner.state.runtime, tokens, sandbox.rabbitmq_url, sandbox.admin_url)
+        yield Inventory(settings, http, inner.state.runtime, tokens, sandbox.rabbitmq_url, sandbox.admin_url, inner)
 
 
 @pytest_asyncio.fixture

@@ -160,12 +160,12 @@ def _stock_not_checked(is_on: IsOn) -> None:
 
     @functools.wraps(move)
     def move_what_is_there(
-        shelves: Any, sku_id: Any, warehouse_id: Any, kind: Any, source: Any, *, total: int = 0, reserved: int = 0
+        shelves: Any, sku_id: Any, warehouse_id: Any, kind: Any, source: Any, *, reserved: int = 0, **others: int
     ) -> None:
         if is_on(STOCK_NOT_CHECKED) and reserved > 0:
             # The database's CHECK would stop more: such a bug promises units without noting them.
             reserved = min(reserved, shelves.get(sku_id, warehouse_id).available)
-        move(shelves, sku_id, warehouse_id, kind, source, total=total, reserved=reserved)
+        move(shelves, sku_id, warehouse_id, kind, source, reserved=reserved, **others)
 
     demands._shortages, demands.allocate, Shelves.move = find_shortages, give, move_what_is_there
 

@@ -1,49 +1,61 @@
-"""``inventory``: stock levels and imports."""
+"""``inventory``: stock levels, their verification, and imports."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rappit_cli.commands import imports
 from rappit_cli.connection import DEFAULT_ROWS, AsJson, Limit, connected
 from rappit_cli.output import note_more, print_json, print_line, print_table
 
-SHOWN_ERRORS = 100
-
 app = typer.Typer(no_args_is_help=True, help="Stock levels and imports.")
+app.command("import")(imports.import_stock)
+app.command("import-skus")(imports.import_skus)
+app.command("imports")(imports.list_imports)
+app.command("import-status")(imports.show_import)
+app.command("import-cancel")(imports.cancel_import)
+app.command("export")(imports.export_levels)
 
 
-@app.command("import")
-def import_stock(
-    file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV: sku, quantity, warehouse_code.")
-    ],
+@app.command("verify")
+def verify_stock(
     *,
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what drifted; the ledger says by whom.")] = False,
+    sku: Annotated[list[str] | None, typer.Option(help="Only this SKU; may be given again.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the ledger.")] = "requested with the command line",
     as_json: AsJson = False,
 ) -> None:
-    """Set stock levels from a CSV file. Bad rows are reported, the good ones count; ends with 1 when a row was bad."""
+    """Compare stock levels with the ledger and with what orders hold. Ends with 1 when some are left that differ."""
+    result: dict[str, Any] = {"levels": 0, "found": 0, "drifts": [], "repaired": 0, "unrepairable": []}
+    cursor: str | None = None
     with connected() as api:
-        result = api.upload("/inventory/bulk", lambda: file.open("rb"), "text/csv")
+        while True:
+            body = {"skus": sku or None, "repair": repair, "reason": reason, "cursor": cursor}
+            step = api.post("/inventory/verifications", body)
+            result = {name: total + step[name] for name, total in result.items()}
+            cursor = step["next_cursor"]
+            if cursor is None:
+                break
     if as_json:
         print_json(result)
     else:
-        _print_result(result)
-    if result.get("failed"):
+        _print_verification(result)
+    if result["found"] > result["repaired"]:
         raise typer.Exit(1)
 
 
-def _print_result(result: dict[str, Any]) -> None:
-    print_line(
-        f"{result['total']} rows: {result['succeeded']} succeeded ({result['updated']} updated, "
-        f"{result['unchanged']} unchanged), {result['failed']} failed, in {result['duration_ms']} ms."
-    )
-    errors = result.get("errors") or []
-    if errors:
-        columns = [("line", "LINE"), ("field", "FIELD"), ("value", "VALUE"), ("message", "REASON"), ("code", "CODE")]
-        print_table(errors[:SHOWN_ERRORS], columns, title="Failed rows")
-    hidden = max(int(result["failed"]), len(errors)) - min(len(errors), SHOWN_ERRORS)
-    if hidden > 0:
-        print_line(f"… and {hidden} more.")
+def _print_verification(result: dict[str, Any]) -> None:
+    print_line(f"{result['levels']} levels: {result['found']} differ, {result['repaired']} repaired.")
+    if not result["drifts"]:
+        return
+    columns = [("sku", "SKU"), ("warehouse_code", "WAREHOUSE")]
+    for part in ("total", "reserved", "damaged", "quarantined"):
+        columns += [(f"found.{part}", part.upper()), (f"expected.{part}", "SHOULD BE")]
+    print_table(result["drifts"], columns, title="Levels that differ")
+    if result["unrepairable"]:
+        unsound = result["unrepairable"][: imports.SHOWN_ERRORS]
+        codes = ", ".join(f"{x['sku']} in {x['warehouse_code']}" for x in unsound)
+        print_line(f"Count the shelves of {codes}: more is promised or set aside there than there is.")
 
 
 @app.command("levels")

@@ -105,8 +105,7 @@ def create_order(
             "POST",
             "/orders",
             open_file=lambda: io.BytesIO(content),
-            content_type="application/json",
-            headers={"Idempotency-Key": key},
+            headers={"Content-Type": "application/json", "Idempotency-Key": key},
         )
     order = answer.json()
     if as_json:

@@ -60,17 +60,19 @@ idempotency_keys = Table(
 )
 _keys = idempotency_keys.c
 
-IdempotencyKey = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        max_length=MAX_KEY_CHARACTERS,
-        pattern=r"^[!-~](?:[ -~]*[!-~])?$",
-        description="Of your choice, one for each thing you want done: 1 to 255 printable ASCII characters. "
-        "Repeated with the same body within 7 days, the request is answered as before and does nothing.",
-    ),
-]
+KEY_PATTERN = r"^[!-~](?:[ -~]*[!-~])?$"
+_HEADER = Header(
+    alias="Idempotency-Key",
+    max_length=MAX_KEY_CHARACTERS,
+    pattern=KEY_PATTERN,
+    description="Of your choice, one for each thing you want done: 1 to 255 printable ASCII characters. "
+    "Repeated with the same body within 7 days, the request is answered as before and does nothing.",
+)
+IdempotencyKey = Annotated[str, _HEADER]
 """The header a repeatable endpoint asks for."""
+
+OptionalIdempotencyKey = Annotated[str | None, _HEADER]
+"""The same, where callers may do without: such a request is done each time it is sent."""
 
 
 class IdempotencyKeyReusedError(InvalidError):

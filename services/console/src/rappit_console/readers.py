@@ -211,6 +211,7 @@ class ImportSummary(Reader):
     total: int = 0
     succeeded: int = 0
     failed: int = 0
+    created: int = 0
     updated: int = 0
     unchanged: int = 0
     duration_ms: float | None = None

@@ -208,6 +208,7 @@ async def test_an_import_shows_what_failed_line_by_line(browser_like, sign_in, w
     answer = await browser_like.post("/console/stock/import", files={"file": ("stock.csv", csv)}, headers=HX)
     assert toast_of(answer) == "1 of 2 rows imported; 1 failed and are listed below."
     assert "The quantity must be a whole number, 0 or more, not &#39;&lt;b&gt;x&lt;/b&gt;&#39;." in answer.text
+    assert "<dt>Created</dt><dd>1</dd>" in answer.text
     sent = world.asked("POST", "/inventory/bulk")[0]
     assert sent.body.decode() == csv
     assert sent.headers["content-type"] == "text/csv; charset=utf-8"

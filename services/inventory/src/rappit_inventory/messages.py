@@ -90,6 +90,25 @@ class StockChanged(PublishedEvent):
     occurred_at: datetime
 
 
+class LowLevel(_Part):
+    """A level that has come down to its reorder point."""
+
+    sku: str
+    warehouse_code: str
+    available: int
+    reorder_point: int
+
+
+class StockLow(PublishedEvent):
+    """Levels that came down to their reorder points: told once, and again only after they rose above them."""
+
+    event_name: ClassVar[str] = "inventory.stock-low.v1"
+    mandatory: ClassVar[bool] = False
+
+    levels: Annotated[list[LowLevel], Field(max_length=MAX_CHANGES)]
+    occurred_at: datetime
+
+
 class WaitingPosition(_Part):
     """A place in the line of waiting orders."""
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from rappit_inventory.messages import ReservationChanged, StockArrived, StockChanged, WaitingFillable
+from rappit_inventory.messages import ReservationChanged, StockArrived, StockChanged, StockLow, WaitingFillable
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
-EVENTS = {event.event_name: event for event in (ReservationChanged, StockChanged, StockArrived)}
+EVENTS = {event.event_name: event for event in (ReservationChanged, StockChanged, StockArrived, StockLow)}
 EXAMPLES = sorted(CONTRACTS.glob("*/examples/*.json"))
 
 

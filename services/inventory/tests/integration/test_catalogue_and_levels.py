@@ -57,6 +57,9 @@ async def test_adjustment_says_exactly_why_it_is_refused(merchant):
         "quantity_total": 2,
         "quantity_reserved": 2,
         "quantity_available": 0,
+        "quantity_unavailable": 0,
+        "quantity_damaged": 0,
+        "quantity_quarantined": 0,
     }
     [row] = await merchant.sql(
         "SELECT * FROM stock_ledger WHERE organization_id = $1 AND kind = 'adjust'", merchant.organization_id

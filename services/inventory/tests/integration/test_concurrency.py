@@ -9,9 +9,10 @@ from rappit_common.clock import new_id, utc_now
 from rappit_common.testing.waiting import eventually
 from rappit_inventory.consumers import make_reservation_batcher
 from rappit_inventory.domain.errors import InsufficientStockError
+from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportOptions, ImportWork
 from rappit_inventory.domain.stock_file import StockRow
 from rappit_inventory.service.adjust import Adjustment, adjust_stock
-from rappit_inventory.service.import_stock import ImportOptions, import_stock
+from rappit_inventory.service.import_stock import import_stock
 from rappit_inventory.service.reserve import OrderVersion, fill_waiting, reserve_orders
 
 pytestmark = pytest.mark.server
@@ -95,8 +96,11 @@ async def test_hundreds_of_mixed_tasks_on_few_skus_do_not_deadlock(merchant):
         pairs = [(sku, warehouse) for sku in skus for warehouse in warehouses]
         rng.shuffle(pairs)
         rows = [StockRow(n, *pair, rng.randint(0, 40)) for n, pair in enumerate(pairs[:4], start=2)]
+        work = ImportWork(
+            new_id(), "tester", ImportOptions(ImportKind.STOCK, rng.choice([ImportMode.SET, ImportMode.ADD]))
+        )
         async with units.begin(organization_id) as unit:
-            await import_stock(unit, rows, ImportOptions("tester"), now=utc_now())
+            await import_stock(unit, rows, work, now=utc_now())
 
     async def fill():
         async with units.begin(organization_id) as unit:

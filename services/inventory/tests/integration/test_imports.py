@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from rappit_inventory.endpoints import imports, uploads
+from rappit_inventory.endpoints import uploads
 from rappit_inventory.messages import StockChanged
 
 pytestmark = pytest.mark.server
@@ -153,7 +153,7 @@ async def test_errors_in_the_answer_are_bounded_and_counted(merchant):
 @pytest.mark.parametrize("content_type", ["text/csv", "multipart/form-data; boundary=x", "application/json"])
 async def test_body_past_the_limit_is_refused_while_it_comes(merchant, monkeypatch, content_type):
     monkeypatch.setattr(uploads, "MAX_FILE_BYTES", 10_000)
-    monkeypatch.setattr(imports, "MAX_JSON_BYTES", 10_000)
+    monkeypatch.setattr(uploads, "MAX_JSON_BYTES", 10_000)
 
     async def chunks():
         yield b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' if "multipart" in content_type else b""

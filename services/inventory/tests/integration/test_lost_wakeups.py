@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from rappit_common.clock import new_id, utc_now
 from rappit_common.testing.waiting import eventually
+from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportOptions, ImportWork
 from rappit_inventory.domain.stock_file import StockRow
 from rappit_inventory.repository.catalogue import NewSku
 from rappit_inventory.service.adjust import Adjustment, adjust_stock
 from rappit_inventory.service.catalogue import add_skus
-from rappit_inventory.service.import_stock import ImportOptions, import_stock
+from rappit_inventory.service.import_stock import import_stock
 from rappit_inventory.service.reserve import OrderVersion, reserve_orders
 
 pytestmark = pytest.mark.server
@@ -34,7 +35,8 @@ async def test_orders_race_the_first_stock_and_the_sku_itself(merchant):
 
     async def load(sku):
         async with units.begin(organization_id) as unit:
-            await import_stock(unit, [StockRow(2, sku, "BER", 2)], ImportOptions("tester"), now=utc_now())
+            work = ImportWork(new_id(), "tester", ImportOptions(ImportKind.STOCK, ImportMode.SET))
+            await import_stock(unit, [StockRow(2, sku, "BER", 2)], work, now=utc_now())
 
     for number in range(ROUNDS):
         sku = f"NEW-{number}"

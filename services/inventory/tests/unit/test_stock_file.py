@@ -3,19 +3,13 @@
 import io
 
 import pytest
-from rappit_inventory.domain.stock_file import (
-    ErrorLog,
-    MissingColumnError,
-    RowError,
-    StockFile,
-    StockRow,
-    UnreadableFileError,
-)
+from rappit_inventory.domain.stock_file import StockRow, open_stock_file, stock_rows
+from rappit_inventory.domain.table_file import MissingColumnError, RowError, UnreadableFileError
 
 
 def read(data):
-    file = StockFile(io.BytesIO(data if isinstance(data, bytes) else data.encode()))
-    return list(file.rows()), file.warnings
+    file = open_stock_file(io.BytesIO(data if isinstance(data, bytes) else data.encode()))
+    return list(stock_rows(file)), file.warnings
 
 
 @pytest.mark.parametrize(
@@ -95,11 +89,3 @@ def test_missing_column_is_named():
 def test_open_quote_is_an_error_and_not_a_giant_row():
     with pytest.raises(UnreadableFileError, match="is a quote open"):
         read('sku,quantity,warehouse_code\n"A,1,BER\n' + "B,1,BER\n" * 20_000)
-
-
-def test_error_log_keeps_the_first_and_counts_all():
-    log = ErrorLog(limit=2)
-    for line in (5, 9, 12):
-        log.add(RowError(line, "sku", "missing_value", "", ""))
-    log.merge(4, [RowError(line, "sku", "unknown_sku", "", "") for line in (3, 7)])
-    assert (log.count, [error.line for error in log.first]) == (7, [3, 5])

@@ -1,4 +1,4 @@
-"""Stock: on hand, reserved, what orders hold and the ledger tell one story, and no figure is below nothing."""
+"""Stock: on hand, reserved, what cannot be sold, what orders hold and the ledger tell one story, none below nothing."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,10 @@ from rappit_faults.checks.offence import Offence, Snapshot
 
 _LEVELS = """
     SELECT l.organization_id::text, s.code AS sku, w.code AS warehouse, l.quantity_total, l.quantity_reserved,
-           l.quantity_available, coalesce(held.reserved, 0) AS held, coalesce(held.orders, '') AS orders,
-           coalesce(told.total, 0) AS ledger_total, coalesce(told.reserved, 0) AS ledger_reserved
+           l.quantity_damaged + l.quantity_quarantined AS unavailable, l.quantity_available,
+           coalesce(held.reserved, 0) AS held, coalesce(held.orders, '') AS orders,
+           coalesce(told.total, 0) AS ledger_total, coalesce(told.reserved, 0) AS ledger_reserved,
+           coalesce(told.unavailable, 0) AS ledger_unavailable
     FROM inventory.inventory_levels l
     JOIN inventory.skus s ON s.organization_id = l.organization_id AND s.id = l.sku_id
     JOIN inventory.warehouses w ON w.organization_id = l.organization_id AND w.id = l.warehouse_id
@@ -18,7 +20,8 @@ _LEVELS = """
     ) held ON (held.organization_id, held.sku_id, held.warehouse_id) = (l.organization_id, l.sku_id, l.warehouse_id)
     LEFT JOIN (
         SELECT organization_id, sku_id, warehouse_id, sum(total_after - total_before) AS total,
-               sum(reserved_after - reserved_before) AS reserved
+               sum(reserved_after - reserved_before) AS reserved,
+               sum(damaged_after - damaged_before + quarantined_after - quarantined_before) AS unavailable
         FROM inventory.stock_ledger GROUP BY 1, 2, 3
     ) told ON (told.organization_id, told.sku_id, told.warehouse_id) = (l.organization_id, l.sku_id, l.warehouse_id)
     WHERE l.organization_id::text = ANY($1)
@@ -44,16 +47,18 @@ async def check_stock(snapshot: Snapshot, organization_ids: Sequence[str]) -> li
     for row in await snapshot.fetch(_LEVELS, list(organization_ids)):
         offender = f"{row['sku']} in {row['warehouse']} of organization {row['organization_id']}"
         total, reserved, available = row["quantity_total"], row["quantity_reserved"], row["quantity_available"]
-        if min(total, reserved, available) < 0 or total - reserved != available:
-            found.append(Offence("oversold", offender, f"on hand {total}, reserved {reserved}, available {available}"))
+        unavailable = row["unavailable"]
+        if min(total, reserved, unavailable, available) < 0 or total - reserved - unavailable != available:
+            figures = f"on hand {total}, reserved {reserved}, unavailable {unavailable}, available {available}"
+            found.append(Offence("oversold", offender, figures))
         if row["held"] != reserved:
             why = f"orders hold {row['held']} of it, but {reserved} of {total} are reserved ({row['orders'][:300]})"
             found.append(Offence("oversold" if row["held"] > reserved else "other", offender, why))
-        if (row["ledger_total"], row["ledger_reserved"]) != (total, reserved):
-            told = (
-                f"the ledger adds up to {row['ledger_total']}/{row['ledger_reserved']}, the level is {total}/{reserved}"
-            )
-            found.append(Offence("other", offender, told))
+        told = (row["ledger_total"], row["ledger_reserved"], row["ledger_unavailable"])
+        if told != (total, reserved, unavailable):
+            sums = "/".join(str(figure) for figure in told)
+            why = f"the ledger adds up to {sums}, the level is {total}/{reserved}/{unavailable}"
+            found.append(Offence("other", offender, why))
     found += [
         Offence(
             "other",

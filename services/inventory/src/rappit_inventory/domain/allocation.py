@@ -39,7 +39,7 @@ def _single_warehouse(needs: Mapping[UUID, int], shelves: Shelves, holding: Abst
     first_sku = next(iter(needs))
     for candidate in sorted(shelves.of_sku(first_sku), key=lambda level: _rank(level, holding)):
         levels = [(shelves.get(sku_id, candidate.warehouse_id), quantity) for sku_id, quantity in needs.items()]
-        if all(level is not None and level.available >= quantity for level, quantity in levels):
+        if all(level is not None and level.allocatable >= quantity for level, quantity in levels):
             return candidate.warehouse_id
     return None
 
@@ -51,9 +51,9 @@ def _split(needs: Mapping[UUID, int], shelves: Shelves, holding: AbstractSet[UUI
         missing = needs[sku_id]
         ranked = sorted(shelves.of_sku(sku_id), key=lambda level: _rank(level, used))
         # A warehouse that holds all that is left of this SKU is better than two that hold it together.
-        ranked.sort(key=lambda level: level.available < missing)
+        ranked.sort(key=lambda level: level.allocatable < missing)
         for level in ranked:
-            taken = min(level.available, missing)
+            taken = min(level.allocatable, missing)
             if taken > 0:
                 picks[sku_id, level.warehouse_id] = taken
                 used.add(level.warehouse_id)

@@ -41,10 +41,11 @@ class DemandLine:
 
 @dataclass(slots=True)
 class Held:
-    """Units that an order has in one warehouse: still there (reserved), or already shipped (committed)."""
+    """Units that an order has in one warehouse: still there (reserved), shipped (committed), of these sent back."""
 
     reserved: int = 0
     committed: int = 0
+    returned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,13 @@ class Shortage:
     sku_code: str
     requested: int
     available: int
+    inactive: bool = False
+
+    def __str__(self) -> str:
+        """Say it to a person."""
+        if self.inactive:
+            return f"SKU {self.sku_code} needs {self.requested} and is not active"
+        return f"SKU {self.sku_code} needs {self.requested}, {self.available} available"
 
 
 @dataclass(slots=True)
@@ -118,8 +126,7 @@ class Demand:
             noun, it = ("SKU", "it") if len(codes) == 1 else ("SKUs", "them")
             return f"Unknown {noun} {_listed(codes, ', ')}: add {it} to the catalogue, or change the order."
         if self.status is DemandStatus.BACKORDERED:
-            parts = [f"SKU {s.sku_code} needs {s.requested}, {s.available} available" for s in self.shortages]
-            return f"Insufficient stock: {_listed(parts, '; ')}."
+            return f"Insufficient stock: {_listed([str(shortage) for shortage in self.shortages], '; ')}."
         return None
 
 
@@ -185,7 +192,8 @@ def _shortages(demand: Demand, wanted: dict[UUID, int], shelves: Shelves) -> lis
     for sku_id, quantity in wanted.items():
         available = shelves.available(sku_id) + demand.reserved(sku_id)
         if available < quantity:
-            short.append(Shortage(demand.code_of(sku_id), quantity, available))
+            inactive = not shelves.is_active(sku_id)
+            short.append(Shortage(demand.code_of(sku_id), quantity, available, inactive))
     return short
 
 

@@ -1,6 +1,6 @@
 """Refusals that a merchant can act on."""
 
-from rappit_common.errors import ConflictError, InvalidError, NotFoundError
+from rappit_common.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 
 
 class UnknownSkuError(NotFoundError):
@@ -43,3 +43,51 @@ class QuantityTooLargeError(InvalidError):
     """The level would grow past what can be counted."""
 
     code = "quantity_too_large"
+
+
+class TooManyMatchesError(InvalidError):
+    """More SKUs begin with the text than a list can search among."""
+
+    code = "too_many_matches"
+
+
+class InactiveWarehouseError(ConflictError):
+    """Nothing new comes to a warehouse that is not active."""
+
+    code = "inactive_warehouse"
+
+
+class UnknownDocumentError(NotFoundError):
+    """There is no such transfer or count."""
+
+    code = "unknown_document"
+
+
+class DocumentClosedError(ConflictError):
+    """A transfer or count has come past the point where this can be done with it."""
+
+    code = "document_closed"
+
+
+class NotInTransitError(ConflictError):
+    """More would arrive, or be written off, than is on the way."""
+
+    code = "not_in_transit"
+
+
+class NotCountedError(ConflictError):
+    """A count cannot be approved before all of it was counted."""
+
+    code = "not_counted"
+
+
+class ApprovalByAnotherError(ForbiddenError):
+    """Who counted does not approve, unless it is the owner."""
+
+    code = "approval_by_another"
+
+
+class NotShippedError(ConflictError):
+    """More would come back than was shipped."""
+
+    code = "not_shipped"

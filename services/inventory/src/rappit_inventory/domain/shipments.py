@@ -28,12 +28,18 @@ class Shipment:
 
 
 def give_back(shipment: Shipment, demand: Demand, shelves: Shelves, source: Source) -> None:
-    """Undo what a shipment took: on hand and reserved rise again, where they fell."""
+    """Undo what a shipment took: on hand and reserved rise again, where they fell.
+
+    Units that were sent back before have risen once already, and do not rise twice.
+    """
     for key in sorted(shipment.taken):
-        quantity = shipment.taken[key]
-        shelves.move(*key, MovementKind.RETURN, source, total=quantity, reserved=quantity)
-        demand.held[key].reserved += quantity
-        demand.held[key].committed -= quantity
+        quantity, held = shipment.taken[key], demand.held[key]
+        away = min(quantity, held.committed - held.returned)
+        if away:
+            shelves.move(*key, MovementKind.RETURN, source, total=away, reserved=away)
+        held.reserved += away
+        held.committed -= quantity
+        held.returned -= quantity - away
     shipment.taken = {}
 
 
@@ -77,7 +83,8 @@ def take(
 def _check_enough(shipment: Shipment, sku_id: UUID, quantity: int, demand: Demand, shelves: Shelves) -> None:
     held = demand.reserved(sku_id)
     # Of an order that nobody told of, nothing is known to be true: not even that it may have what is free.
-    free = shelves.available(sku_id) if demand.order_version else 0
+    # What has left the building left it, whether or not its SKU and warehouse are still active.
+    free = sum(level.available for level in shelves.of_sku(sku_id)) if demand.order_version else 0
     if held + free < quantity:
         code = next((level.sku_code for level in shelves.of_sku(sku_id)), demand.code_of(sku_id))
         verb = "is" if free == 1 else "are"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from rappit_inventory.domain.errors import InsufficientStockError, QuantityTooLargeError
+
 MAX_QUANTITY = 2_147_483_647
 """Units in one level, one demand or one row of a file at most."""
 
@@ -18,6 +20,18 @@ class MovementKind(StrEnum):
     RETURN = "return"
     ADJUST = "adjust"
     IMPORT = "import"
+    STATE = "state"
+    TRANSFER = "transfer"
+    COUNT = "count"
+    REPAIR = "repair"
+
+
+class StockState(StrEnum):
+    """What can be done with units on a shelf."""
+
+    SELLABLE = "sellable"
+    DAMAGED = "damaged"
+    QUARANTINED = "quarantined"
 
 
 class NegativeStockError(RuntimeError):
@@ -26,7 +40,10 @@ class NegativeStockError(RuntimeError):
 
 @dataclass(slots=True)
 class Level:
-    """What lies of one SKU in one warehouse; counts of units."""
+    """What lies of one SKU in one warehouse; counts of units.
+
+    ``active`` says whether both the SKU and the warehouse are: of a level that is not, nothing new is promised.
+    """
 
     sku_id: UUID
     warehouse_id: UUID
@@ -35,11 +52,65 @@ class Level:
     priority: int
     total: int
     reserved: int
+    damaged: int = 0
+    quarantined: int = 0
+    reorder_point: int | None = None
+    active: bool = True
+    sku_active: bool = True
+
+    @property
+    def unavailable(self) -> int:
+        """Units that lie there and cannot be sold as they are."""
+        return self.damaged + self.quarantined
 
     @property
     def available(self) -> int:
-        """Units that nobody was promised."""
-        return self.total - self.reserved
+        """Units that nobody was promised and that can be sold."""
+        return self.total - self.reserved - self.unavailable
+
+    @property
+    def allocatable(self) -> int:
+        """Units that an order may still be promised."""
+        return self.available if self.active else 0
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it should be bought anew."""
+        return self.reorder_point is not None and self.available <= self.reorder_point
+
+
+def check_room(level: Level, quantity: int) -> None:
+    """Refuse units that a level cannot count.
+
+    Raises:
+        QuantityTooLargeError: It would pass 2,147,483,647.
+    """
+    if level.total + quantity > MAX_QUANTITY:
+        message = f"A level holds at most {MAX_QUANTITY} units: SKU {level.sku_code} in {level.warehouse_code}."
+        raise QuantityTooLargeError(message, sku=level.sku_code, warehouse_code=level.warehouse_code)
+
+
+def check_state(level: Level, state: StockState, quantity: int) -> None:
+    """Refuse to take more units out of a state than are in it.
+
+    Raises:
+        InsufficientStockError: Fewer are sellable and free, damaged or quarantined.
+    """
+    found = {
+        StockState.SELLABLE: level.available,
+        StockState.DAMAGED: level.damaged,
+        StockState.QUARANTINED: level.quarantined,
+    }[state]
+    if found < quantity:
+        word = "available" if state is StockState.SELLABLE else state.value
+        raise InsufficientStockError(
+            f"Insufficient stock for SKU {level.sku_code}: {quantity} requested, {found} {word}"
+            f" in {level.warehouse_code}.",
+            sku=level.sku_code,
+            warehouse_code=level.warehouse_code,
+            requested=quantity,
+            available=found,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +122,7 @@ class Source:
     actor: str
     trace_id: str | None = None
     reason: str | None = None
+    reason_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +137,15 @@ class Movement:
     total_after: int
     reserved_before: int
     reserved_after: int
+    damaged_before: int = 0
+    damaged_after: int = 0
+    quarantined_before: int = 0
+    quarantined_after: int = 0
+
+    @property
+    def available_before(self) -> int:
+        """Units that were free before it."""
+        return self.total_before - self.reserved_before - self.damaged_before - self.quarantined_before
 
 
 class Shelves:
@@ -88,43 +169,82 @@ class Shelves:
 
     def available(self, sku_id: UUID) -> int:
         """Return what all warehouses together can still promise."""
-        return sum(level.available for level in self.of_sku(sku_id))
+        return sum(level.allocatable for level in self.of_sku(sku_id))
+
+    def is_active(self, sku_id: UUID) -> bool:
+        """Tell whether a SKU may be promised at all, wherever it lies."""
+        return all(level.sku_active for level in self.of_sku(sku_id))
 
     def get(self, sku_id: UUID, warehouse_id: UUID) -> Level | None:
         """Return one level, or None when the SKU never lay there."""
         return self._levels.get((sku_id, warehouse_id))
 
+    def at(self, sku_id: UUID, warehouse_id: UUID) -> Level:
+        """Return one level that is known to be there."""
+        return self._levels[sku_id, warehouse_id]
+
     def move(
-        self, sku_id: UUID, warehouse_id: UUID, kind: MovementKind, source: Source, *, total: int = 0, reserved: int = 0
+        self,
+        sku_id: UUID,
+        warehouse_id: UUID,
+        kind: MovementKind,
+        source: Source,
+        *,
+        total: int = 0,
+        reserved: int = 0,
+        damaged: int = 0,
+        quarantined: int = 0,
     ) -> None:
-        """Change a level by ``total`` and ``reserved`` units and note it for the ledger.
+        """Change a level by so many units and note it for the ledger.
 
         Raises:
             NegativeStockError: It would promise or lose more than there is.
         """
         level = self._levels[sku_id, warehouse_id]
-        before = (level.total, level.reserved)
-        after_total, after_reserved = level.total + total, level.reserved + reserved
-        if not 0 <= after_reserved <= after_total:
-            raise NegativeStockError(f"level of {sku_id} in {warehouse_id} would become {after_total}/{after_reserved}")
-        level.total, level.reserved = after_total, after_reserved
-        self.movements.append(
-            Movement(sku_id, warehouse_id, kind, source, before[0], after_total, before[1], after_reserved)
+        before = _quantities(level)
+        after = (
+            level.total + total,
+            level.reserved + reserved,
+            level.damaged + damaged,
+            level.quarantined + quarantined,
         )
+        if min(after) < 0 or after[0] < sum(after[1:]):
+            raise NegativeStockError(f"level of {sku_id} in {warehouse_id} would become {after}")
+        level.total, level.reserved, level.damaged, level.quarantined = after
+        pairs = [quantity for pair in zip(before, after, strict=True) for quantity in pair]
+        self.movements.append(Movement(sku_id, warehouse_id, kind, source, *pairs))
 
-    def changed(self) -> Iterator[Level]:
-        """Yield each level that moved and now differs from how it was found, in the order of locks."""
+    def _first(self) -> dict[tuple[UUID, UUID], Movement]:
         first: dict[tuple[UUID, UUID], Movement] = {}
         for movement in self.movements:
             first.setdefault((movement.sku_id, movement.warehouse_id), movement)
+        return first
+
+    def changed(self) -> Iterator[Level]:
+        """Yield each level that moved and now differs from how it was found, in the order of locks."""
+        first = self._first()
         for key in sorted(first):
             level, start = self._levels[key], first[key]
-            if (level.total, level.reserved) != (start.total_before, start.reserved_before):
+            found = (start.total_before, start.reserved_before, start.damaged_before, start.quarantined_before)
+            if _quantities(level) != found:
                 yield level
+
+    def fallen(self) -> list[Level]:
+        """Return the levels that have come down to their reorder points, and were above them before."""
+        first = self._first()
+        return [
+            level
+            for key in sorted(first)
+            if (level := self._levels[key]).reorder_point is not None
+            and level.available <= level.reorder_point < first[key].available_before
+        ]
 
     def freed_skus(self) -> list[UUID]:
         """Return the SKUs of which some warehouse can now promise more than it could before."""
-        found: dict[tuple[UUID, UUID], int] = {}
-        for m in self.movements:
-            found.setdefault((m.sku_id, m.warehouse_id), m.total_before - m.reserved_before)
-        return sorted({key[0] for key, before in found.items() if self._levels[key].available > before})
+        return sorted(
+            {key[0] for key, start in self._first().items() if self._levels[key].allocatable > start.available_before}
+        )
+
+
+def _quantities(level: Level) -> tuple[int, int, int, int]:
+    return (level.total, level.reserved, level.damaged, level.quarantined)

@@ -2,10 +2,33 @@
 
 from fastapi import FastAPI
 
-from rappit_inventory.endpoints import catalogue, imports, levels
+from rappit_inventory.endpoints import (
+    availability,
+    catalogue,
+    counts,
+    exports,
+    import_history,
+    imports,
+    ledger,
+    levels,
+    returns,
+    transfers,
+)
 
 
 def install(app: FastAPI) -> None:
     """Add every route of the service."""
-    for router in (catalogue.router, levels.router, imports.router):
-        app.include_router(router, prefix="/inventory")
+    # The export goes before what takes a level's name from the path.
+    for module in (
+        catalogue,
+        exports,
+        levels,
+        availability,
+        ledger,
+        transfers,
+        counts,
+        returns,
+        imports,
+        import_history,
+    ):
+        app.include_router(module.router, prefix="/inventory")

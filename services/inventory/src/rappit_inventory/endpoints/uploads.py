@@ -1,20 +1,37 @@
 """Files that come in as request bodies: written to disk as they arrive, so that memory stays flat."""
 
+import asyncio
+import csv
+import io
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO, cast
 
 import python_multipart
 from fastapi import Request
+from pydantic import ValidationError
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 from rappit_common.errors import InvalidError, RappitError
+
+from rappit_inventory.domain import catalogue_file, stock_file
+from rappit_inventory.domain.imports import ImportKind
+from rappit_inventory.domain.table_file import UnreadableFileError, defused
+from rappit_inventory.repository.import_jobs import FileFacts
+from rappit_inventory.schemas import ImportItems
+from rappit_inventory.service.take_import import Upload, open_file
 
 IN_MEMORY_BYTES = 1 << 20
 MAX_HEADERS_BYTES = 16_000
 FILE_FIELD = b"file"
 MAX_FILE_BYTES = 200 * 1024 * 1024
+# A JSON import is read whole, a CSV is not.
+MAX_JSON_BYTES = 11 * 1024 * 1024
+MAX_FILE_NAME_CHARACTERS = 200
+# Longer than any value that is good, and shorter than what the CSV reader takes.
+MAX_JSON_VALUE_CHARACTERS = 2_000
+_FILE_TYPES = {b"text/csv", b"text/plain", b"application/csv", b"application/vnd.ms-excel"}
 
 
 class MissingFileError(InvalidError):
@@ -61,32 +78,66 @@ async def bounded_stream(request: Request, limit_bytes: int) -> AsyncIterator[by
 
 
 @asynccontextmanager
-async def received_file(request: Request, content_type: str) -> AsyncGenerator[BinaryIO]:
-    """Receive a CSV sent bare or as the part ``file`` of a form; yields its bytes from the start.
+async def received_upload(request: Request, kind: ImportKind) -> AsyncGenerator[Upload]:
+    """Receive a CSV sent bare or as the part ``file`` of a form, or rows as JSON; gives it opened.
 
     Raises:
-        UnsupportedMediaTypeError: It is neither.
-        FileTooLargeError: It has more than 200 MiB.
+        UnsupportedMediaTypeError: It is none of these.
+        FileTooLargeError: It has more than 200 MiB; of JSON, more than 11 MiB.
         UnreadableFormError: The form is broken.
         MissingFileError: The form has no such part.
+        UnreadableFileError: It is not what it says it is.
+        MissingColumnError: A column is missing.
     """
-    media_type, options = parse_options_header(content_type)
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    name = None
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as spool:
         stream = cast("BinaryIO", spool)
         if media_type == b"multipart/form-data":
-            await _receive_form(request, options.get(b"boundary", b""), stream)
-        elif media_type in {b"text/csv", b"text/plain", b"application/csv", b"application/vnd.ms-excel"}:
+            name = await _receive_form(request, options.get(b"boundary", b""), stream)
+        elif media_type == b"application/json":
+            body = b"".join([chunk async for chunk in bounded_stream(request, MAX_JSON_BYTES)])
+            await asyncio.to_thread(_write_items, body, kind, stream)
+        elif media_type in _FILE_TYPES:
             async for chunk in bounded_stream(request, MAX_FILE_BYTES):
                 stream.write(chunk)
         else:
             raise UnsupportedMediaTypeError(
-                "Send the stock as text/csv, as the part `file` of multipart/form-data, or as application/json."
+                "Send the rows as text/csv, as the part `file` of multipart/form-data, or as application/json."
             )
-        stream.seek(0)
-        yield stream
+        counts_rows = media_type == b"application/json"
+        file = await asyncio.to_thread(open_file, kind, stream, counts_rows=counts_rows)
+        facts = await asyncio.to_thread(FileFacts.of, stream, name, counts_rows=counts_rows)
+        yield Upload(stream, facts, file)
 
 
-async def _receive_form(request: Request, boundary: bytes, stream: BinaryIO) -> None:
+def _write_items(body: bytes, kind: ImportKind, stream: BinaryIO) -> None:
+    """Write the rows of a JSON import as the CSV they would be: there is one way from there on."""
+    columns: Sequence[str] = stock_file.COLUMNS
+    if kind is ImportKind.CATALOGUE:
+        columns = (catalogue_file.KEY, *(column.name for column in catalogue_file.COLUMNS))
+    try:
+        items = ImportItems.model_validate_json(body).items
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        wanted = ", ".join(f'"{column}"' for column in columns)
+        raise UnreadableFileError(f'The body is not {{"items": [{{{wanted}}}]}}: {place} {first["msg"]}.') from error
+    if kind is ImportKind.CATALOGUE:
+        named = {name for item in items for name in item}
+        columns = [column for column in columns if column == catalogue_file.KEY or column in named]
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(item.get(column)) for column in columns] for item in items)
+    text.detach()
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else defused(str(value)[:MAX_JSON_VALUE_CHARACTERS])
+
+
+async def _receive_form(request: Request, boundary: bytes, stream: BinaryIO) -> str | None:
     if not boundary:
         raise UnreadableFormError("The form names no boundary in its Content-Type.")
     form = _Form(stream)
@@ -101,6 +152,9 @@ async def _receive_form(request: Request, boundary: bytes, stream: BinaryIO) -> 
         raise MissingFileError("The form has no part named `file`.")
     if not form.complete:
         raise UnreadableFormError("The form ends in the middle; nothing was changed. Send it again.")
+    # Some browsers send a whole path; and a name is shown, so it holds nothing that steers a terminal.
+    name = form.file_name.decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2]
+    return "".join(x for x in name if x.isprintable())[:MAX_FILE_NAME_CHARACTERS] or None
 
 
 class _Form:
@@ -114,6 +168,7 @@ class _Form:
         self._taking = False
         self.found = False
         self.complete = False
+        self.file_name = b""
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         """Return what the parser calls."""
@@ -145,6 +200,8 @@ class _Form:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._taking = not self.found and options.get(b"name") == FILE_FIELD
         self.found = self.found or self._taking
+        if self._taking:
+            self.file_name = options.get(b"filename", b"")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._taking:

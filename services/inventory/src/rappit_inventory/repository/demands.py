@@ -32,13 +32,13 @@ _READ_SQL = """
 _READ = text(_READ_SQL)
 _LOCK = text(f"{_READ_SQL} FOR UPDATE")
 
-# Lines and allocations in one round trip; the third to sixth column mean what the kind says.
+# Lines and allocations in one round trip; what the columns from the third on mean, the kind says.
 _PARTS = text("""
-    SELECT order_id, TRUE AS is_line, sku_code, sku_id, NULL::uuid AS warehouse_id, quantity AS a, 0 AS b
+    SELECT order_id, TRUE AS is_line, sku_code, sku_id, NULL::uuid AS warehouse_id, quantity AS a, 0 AS b, 0 AS c
     FROM demand_lines
     WHERE organization_id = :organization_id AND order_id = ANY(CAST(:order_ids AS uuid[]))
     UNION ALL
-    SELECT order_id, FALSE, NULL, sku_id, warehouse_id, quantity_reserved, quantity_committed
+    SELECT order_id, FALSE, NULL, sku_id, warehouse_id, quantity_reserved, quantity_committed, quantity_returned
     FROM allocations
     WHERE organization_id = :organization_id AND order_id = ANY(CAST(:order_ids AS uuid[]))
 """)
@@ -70,14 +70,15 @@ _WRITE_LINES = text("""
 
 _WRITE_HELD = text("""
     INSERT INTO allocations AS a (organization_id, order_id, sku_id, warehouse_id, quantity_reserved,
-                                  quantity_committed)
+                                  quantity_committed, quantity_returned)
     SELECT :organization_id, n.*
     FROM unnest(CAST(:order_ids AS uuid[]), CAST(:sku_ids AS uuid[]), CAST(:warehouse_ids AS uuid[]),
-                CAST(:reserved AS bigint[]), CAST(:committed AS bigint[])) AS n
+                CAST(:reserved AS bigint[]), CAST(:committed AS bigint[]), CAST(:returned AS bigint[])) AS n
     ON CONFLICT (organization_id, order_id, sku_id, warehouse_id) DO UPDATE
-    SET quantity_reserved = excluded.quantity_reserved, quantity_committed = excluded.quantity_committed
-    WHERE (a.quantity_reserved, a.quantity_committed)
-          IS DISTINCT FROM (excluded.quantity_reserved, excluded.quantity_committed)
+    SET quantity_reserved = excluded.quantity_reserved, quantity_committed = excluded.quantity_committed,
+        quantity_returned = excluded.quantity_returned
+    WHERE (a.quantity_reserved, a.quantity_committed, a.quantity_returned)
+          IS DISTINCT FROM (excluded.quantity_reserved, excluded.quantity_committed, excluded.quantity_returned)
 """)
 
 # One short walk of an index for each SKU, from where the last step ended; a line that needs more of the SKU than there
@@ -86,8 +87,12 @@ _FILLABLE = text("""
     SELECT c.order_id, min(c.waiting_since) AS waiting_since
     FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(l.quantity_available), 0) AS available FROM inventory_levels l
-        WHERE l.organization_id = :organization_id AND l.sku_id = k.sku_id
+        SELECT coalesce(sum(l.quantity_available) FILTER (WHERE (
+            SELECT active FROM warehouses WHERE organization_id = :organization_id AND id = l.warehouse_id
+        )), 0) AS available
+        FROM inventory_levels l
+        WHERE l.organization_id = :organization_id AND l.sku_id = k.sku_id AND (
+            SELECT active FROM skus WHERE organization_id = :organization_id AND id = k.sku_id)
     ) AS stock
     CROSS JOIN LATERAL (
         SELECT w.order_id, w.waiting_since FROM demand_lines w
@@ -117,6 +122,15 @@ _AWAITED = text("""
     WHERE EXISTS (SELECT FROM demand_lines w WHERE w.organization_id = :organization_id AND w.sku_id = k.sku_id
                   AND w.waiting_since IS NOT NULL)
     ORDER BY k.sku_id
+""")
+
+# Of a warehouse that is opened again: which of the SKUs in it an order waits for.
+_AWAITED_IN = text("""
+    SELECT DISTINCT w.sku_id FROM demand_lines w
+    WHERE w.organization_id = :organization_id AND w.waiting_since IS NOT NULL AND EXISTS (
+        SELECT FROM inventory_levels l WHERE l.organization_id = :organization_id AND l.sku_id = w.sku_id
+        AND l.warehouse_id = :warehouse_id AND l.quantity_available > 0)
+    ORDER BY w.sku_id
 """)
 
 _AWAITED_BY_CODE = text("""
@@ -181,7 +195,7 @@ class DemandRepository:
             if row.is_line:
                 demand.lines.append(DemandLine(row.sku_code, row.a, row.sku_id))
             else:
-                demand.held[row.sku_id, row.warehouse_id] = Held(row.a, row.b)
+                demand.held[row.sku_id, row.warehouse_id] = Held(row.a, row.b, row.c)
 
     async def save(self, demands: Sequence[Demand], now: datetime) -> None:
         """Write demands with their lines and what they hold, in a fixed number of statements."""
@@ -225,6 +239,7 @@ class DemandRepository:
                 warehouse_ids=[key[1] for _, key, _ in held],
                 reserved=[units.reserved for _, _, units in held],
                 committed=[units.committed for _, _, units in held],
+                returned=[units.returned for _, _, units in held],
             )
 
     async def fillable(self, sku_ids: Iterable[UUID], *, limit: int, after: Waiting | None = None) -> list[Waiting]:
@@ -248,6 +263,10 @@ class DemandRepository:
     async def awaited(self, sku_ids: Iterable[UUID]) -> list[UUID]:
         """Return those of some SKUs that an order waits for. The caller holds the locks of their levels."""
         return await self._some(_AWAITED, sku_ids)
+
+    async def awaited_in(self, warehouse_id: UUID) -> list[UUID]:
+        """Return the SKUs in one warehouse that an order waits for. Under the exclusive catalogue lock."""
+        return list((await self._run(_AWAITED_IN, warehouse_id=warehouse_id)).scalars())
 
     async def awaited_by_code(self, sku_ids: Iterable[UUID]) -> list[UUID]:
         """Return those of some new SKUs that an order on hold names. Under the exclusive catalogue lock."""

@@ -4,34 +4,39 @@ A fast path: by COPY and sets a million rows take seconds where row by row they 
 are temporary, so they are private to the transaction and vanish with it.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from rappit_common.messaging.events import EVENTS_EXCHANGE, HEADER_ORGANIZATION
-from rappit_common.tracing import TRACEPARENT, current_traceparent
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from rappit_inventory.domain.stock import MovementKind, Source
-from rappit_inventory.domain.stock_file import RowError
-from rappit_inventory.messages import MAX_CHANGES, StockChanged
+from rappit_inventory.domain.imports import ImportMode
+from rappit_inventory.domain.stock import MAX_QUANTITY, MovementKind, Source
+from rappit_inventory.domain.table_file import RowError
+from rappit_inventory.repository.staging import (
+    COPIED_ERROR_COLUMNS,
+    CopiedRows,
+    copy_rows,
+    keep_copied_errors,
+    store_errors,
+)
 
-_COLUMNS = ("line", "sku", "warehouse_code", "quantity")
-
-_STAGING = text("""
+_STAGING = text(f"""
     CREATE TEMPORARY TABLE import_rows (
-        line int, sku text, warehouse_code text, quantity bigint,
+        line int, sku text, warehouse_code text, quantity bigint, {COPIED_ERROR_COLUMNS},
         sku_key text GENERATED ALWAYS AS (lower(sku)) STORED,
         warehouse_key text GENERATED ALWAYS AS (lower(warehouse_code)) STORED
     ) ON COMMIT DROP
 """)
+_COLUMNS = ("line", "sku", "warehouse_code", "quantity")
+# ``quantity`` is what the row says, ``total_after`` what the level becomes by it.
 _PLAN_TABLE = text("""
     CREATE TEMPORARY TABLE import_plan (
         line int, sku text, warehouse_code text, quantity bigint, sku_id uuid, warehouse_id uuid,
-        known_sku text, known_warehouse text, first_line int, total_before bigint, reserved bigint, error text
+        known_sku text, known_warehouse text, sku_active boolean, first_line int, total_before bigint, reserved bigint,
+        damaged bigint, quarantined bigint, total_after bigint, error text
     ) ON COMMIT DROP
 """)
 _ANALYZE_ROWS = text("ANALYZE import_rows")
@@ -42,20 +47,27 @@ _ANALYZE_PLAN = text("ANALYZE import_plan")
 _LARGE_ROWS = 20_000
 _NO_LOOPS = text("SET LOCAL enable_nestloop = off")
 
-_RESOLVE = text("""
+# A SKU that is not known yet and is to be added stands for itself by its key, until it has an id.
+_RESOLVE_SQL = """
     INSERT INTO import_plan (line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse,
-                             first_line, error)
-    SELECT line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse, first_line,
-           CASE WHEN sku_id IS NULL THEN 'unknown_sku' WHEN warehouse_id IS NULL THEN 'unknown_warehouse'
+                             sku_active, first_line, total_after, error)
+    SELECT line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse, sku_active,
+           first_line, quantity,
+           CASE WHEN {unknown} THEN 'unknown_sku' WHEN warehouse_id IS NULL THEN 'unknown_warehouse'
+                WHEN NOT warehouse_active THEN 'inactive_warehouse'
                 WHEN line > first_line THEN 'duplicate_row' END
     FROM (
-        SELECT r.*, s.id AS sku_id, w.id AS warehouse_id, s.code AS known_sku, w.code AS known_warehouse,
-               min(r.line) OVER (PARTITION BY s.id, w.id) AS first_line
+        SELECT r.*, s.id AS sku_id, w.id AS warehouse_id, coalesce(s.code, r.sku) AS known_sku,
+               w.code AS known_warehouse, coalesce(s.active, true) AS sku_active, w.active AS warehouse_active,
+               min(r.line) OVER (PARTITION BY {same}, w.id) AS first_line
         FROM import_rows r
         LEFT JOIN skus s ON s.organization_id = :organization_id AND s.code_key = r.sku_key
         LEFT JOIN warehouses w ON w.organization_id = :organization_id AND w.code_key = r.warehouse_key
+        WHERE r.code IS NULL
     ) AS resolved
-""")
+"""
+_RESOLVE = text(_RESOLVE_SQL.format(unknown="sku_id IS NULL", same="s.id"))
+_RESOLVE_MISSING = text(_RESOLVE_SQL.format(unknown="false", same="r.sku_key"))
 
 _HAS_NEW = text("""
     SELECT EXISTS (SELECT FROM import_plan p WHERE p.error IS NULL AND NOT EXISTS (
@@ -63,9 +75,31 @@ _HAS_NEW = text("""
         WHERE l.organization_id = :organization_id AND l.sku_id = p.sku_id AND l.warehouse_id = p.warehouse_id))
 """)
 
-_LOCK = text("""
+_ADD_SKUS = text("""
+    INSERT INTO skus (organization_id, id, code, name)
+    SELECT :organization_id, gen_random_uuid(), sku, sku FROM (
+        SELECT DISTINCT ON (sku_key) sku FROM import_plan WHERE error IS NULL AND sku_id IS NULL
+        ORDER BY sku_key, line
+    ) AS missing
+    ON CONFLICT (organization_id, code_key) DO NOTHING
+""")
+_KEYS = text("ALTER TABLE import_plan ADD COLUMN sku_key text GENERATED ALWAYS AS (lower(sku)) STORED")
+_NAME_ADDED = text("""
+    UPDATE import_plan p SET sku_id = s.id, known_sku = s.code FROM skus s
+    WHERE s.organization_id = :organization_id AND s.code_key = p.sku_key AND p.sku_id IS NULL AND p.error IS NULL
+""")
+_AWAITED_BY_CODE = text("""
+    SELECT DISTINCT p.sku_id FROM import_plan p
+    WHERE p.error IS NULL AND EXISTS (
+        SELECT FROM demand_lines w
+        WHERE w.organization_id = :organization_id AND w.sku_key = p.sku_key AND w.sku_id IS NULL)
+    ORDER BY p.sku_id
+""")
+
+_LOCK_SQL = """
     WITH locked AS MATERIALIZED (
-        SELECT l.sku_id, l.warehouse_id, l.quantity_total, l.quantity_reserved
+        SELECT l.sku_id, l.warehouse_id, l.quantity_total, l.quantity_reserved, l.quantity_damaged,
+               l.quantity_quarantined
         FROM inventory_levels l
         JOIN import_plan p ON p.sku_id = l.sku_id AND p.warehouse_id = l.warehouse_id AND p.error IS NULL
         WHERE l.organization_id = :organization_id
@@ -73,85 +107,81 @@ _LOCK = text("""
         FOR UPDATE OF l
     )
     UPDATE import_plan p
-    SET total_before = locked.quantity_total, reserved = locked.quantity_reserved,
-        error = CASE WHEN p.quantity < locked.quantity_reserved THEN 'below_reserved' END
+    SET total_before = locked.quantity_total, reserved = locked.quantity_reserved, damaged = locked.quantity_damaged,
+        quarantined = locked.quantity_quarantined, total_after = {after}, error = CASE {refused} END
     FROM locked
     WHERE p.sku_id = locked.sku_id AND p.warehouse_id = locked.warehouse_id AND p.error IS NULL
-""")
+"""
+_KEPT = "locked.quantity_reserved + locked.quantity_damaged + locked.quantity_quarantined"
+_LOCK = {
+    ImportMode.SET: text(
+        _LOCK_SQL.format(after="p.quantity", refused=f"WHEN p.quantity < {_KEPT} THEN 'below_reserved'")
+    ),
+    ImportMode.ADD: text(
+        _LOCK_SQL.format(
+            after="locked.quantity_total + p.quantity",
+            refused=f"WHEN locked.quantity_total + p.quantity > {MAX_QUANTITY} THEN 'quantity_too_large'",
+        )
+    ),
+}
 
 _COUNT = text("""
     SELECT count(*) FILTER (WHERE error IS NOT NULL) AS failed,
-           count(*) FILTER (WHERE error IS NULL AND total_before IS DISTINCT FROM quantity) AS updated,
-           count(*) FILTER (WHERE error IS NULL AND total_before = quantity) AS unchanged
+           count(*) FILTER (WHERE error IS NULL AND total_before IS NULL) AS created,
+           count(*) FILTER (WHERE error IS NULL AND total_before <> total_after) AS updated,
+           count(*) FILTER (WHERE error IS NULL AND total_before = total_after) AS unchanged,
+           count(DISTINCT lower(sku)) FILTER (WHERE error IS NULL AND sku_id IS NULL) AS missing_skus
     FROM import_plan
 """)
 
+_INDEX_REFUSED = text("CREATE INDEX ON import_plan (line) WHERE error IS NOT NULL")
 _REFUSED = text("""
-    SELECT line, sku, warehouse_code, quantity, error, first_line, reserved
-    FROM import_plan WHERE error IS NOT NULL ORDER BY line LIMIT :limit
+    SELECT line, sku, warehouse_code, quantity, error, first_line, total_before, reserved,
+           damaged + quarantined AS unavailable
+    FROM import_plan WHERE error IS NOT NULL AND line > :after ORDER BY line LIMIT :limit
 """)
 
 _UPDATE = text("""
     UPDATE inventory_levels l
-    SET quantity_total = p.quantity, quantity_available = p.quantity - l.quantity_reserved, updated_at = :now
+    SET quantity_total = p.total_after, updated_at = :now,
+        quantity_available = p.total_after - l.quantity_reserved - l.quantity_damaged - l.quantity_quarantined
     FROM import_plan p
     WHERE l.organization_id = :organization_id AND l.sku_id = p.sku_id AND l.warehouse_id = p.warehouse_id
-      AND p.error IS NULL AND p.total_before <> p.quantity
+      AND p.error IS NULL AND p.total_before <> p.total_after
 """)
 
 _INSERT = text("""
     INSERT INTO inventory_levels (organization_id, sku_id, warehouse_id, quantity_total, quantity_reserved,
                                   quantity_available, updated_at)
-    SELECT :organization_id, sku_id, warehouse_id, quantity, 0, quantity, :now
+    SELECT :organization_id, sku_id, warehouse_id, total_after, 0, total_after, :now
     FROM import_plan WHERE error IS NULL AND total_before IS NULL
     ORDER BY sku_id, warehouse_id
 """)
 
 _LEDGER = text("""
     INSERT INTO stock_ledger (organization_id, at, sku_id, warehouse_id, kind, actor, reason, source_type, source_id,
-                              total_before, total_after, reserved_before, reserved_after, trace_id)
+                              total_before, total_after, reserved_before, reserved_after, damaged_before,
+                              damaged_after, quarantined_before, quarantined_after, trace_id)
     SELECT :organization_id, :now, sku_id, warehouse_id, :kind, :actor, :reason, :source_type, :source_id,
-           coalesce(total_before, 0), quantity, coalesce(reserved, 0), coalesce(reserved, 0), :trace_id
-    FROM import_plan WHERE error IS NULL AND total_before IS DISTINCT FROM quantity
+           coalesce(total_before, 0), total_after, coalesce(reserved, 0), coalesce(reserved, 0), coalesce(damaged, 0),
+           coalesce(damaged, 0), coalesce(quarantined, 0), coalesce(quarantined, 0), :trace_id
+    FROM import_plan WHERE error IS NULL AND total_before IS DISTINCT FROM total_after
 """)
 
-# Written as the outbox writes any event, but without bringing a million levels into this process.
-_ANNOUNCE = text("""
-    INSERT INTO outbox (id, organization_id, event, exchange, routing_key, message_id, content_type, headers, body,
-                        mandatory)
-    SELECT e.id, :organization_id, :event, :exchange, :event, e.id::text, 'application/json',
-           CAST(:headers AS jsonb), convert_to(e.body, 'UTF8'), :mandatory
-    FROM (
-        SELECT gen_random_uuid() AS id, json_build_object(
-            'organization_id', CAST(:organization_id AS uuid), 'changes', json_agg(json_build_object(
-                'sku', c.known_sku, 'warehouse_code', c.known_warehouse, 'on_hand', c.quantity, 'reserved', c.reserved,
-                'available', c.quantity - c.reserved)),
-            'occurred_at', CAST(:occurred_at AS text))::text AS body
-        FROM (
-            SELECT known_sku, known_warehouse, quantity, coalesce(reserved, 0) AS reserved,
-                   (row_number() OVER () - 1) / :part AS part
-            FROM import_plan
-            WHERE error IS NULL AND total_before IS DISTINCT FROM quantity
-        ) AS c GROUP BY c.part
-    ) AS e
-""")
 
-_AWAITED = text("""
-    SELECT DISTINCT p.sku_id FROM import_plan p
-    WHERE p.error IS NULL AND p.quantity > coalesce(p.total_before, 0) AND EXISTS (
-        SELECT FROM demand_lines w
-        WHERE w.organization_id = :organization_id AND w.sku_id = p.sku_id AND w.waiting_since IS NOT NULL)
-    ORDER BY p.sku_id
-""")
+# Failed rows are fetched, worded and stored so many at a time.
+_PAGE_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """Rows of a plan by what becomes of them."""
+    """Rows of a plan by what becomes of them; and how many SKUs it names that are not there yet."""
 
     failed: int
+    created: int
     updated: int
     unchanged: int
+    missing_skus: int
 
 
 class ImportRepository:
@@ -164,33 +194,50 @@ class ImportRepository:
     async def _run(self, statement: Any, **parameters: Any) -> Any:
         return await self._session.execute(statement, {"organization_id": self._organization_id, **parameters})
 
-    async def stage(self, rows: AsyncIterator[tuple[int, str, str, int]]) -> None:
+    async def stage(self, rows: CopiedRows, *, create_missing_skus: bool = False) -> None:
         """Take in rows (line, SKU, warehouse code, quantity) as they come and find what they name. Locks nothing."""
         await self._session.execute(_STAGING)
         await self._session.execute(_PLAN_TABLE)
-        connection = await (await self._session.connection()).get_raw_connection()
-        driver: Any = connection.driver_connection
-        copied: str = await driver.copy_records_to_table("import_rows", records=rows, columns=_COLUMNS)
-        if int(copied.rpartition(" ")[2]) > _LARGE_ROWS:
+        if await copy_rows(self._session, "import_rows", _COLUMNS, rows) > _LARGE_ROWS:
             await self._session.execute(_NO_LOOPS)
         await self._session.execute(_ANALYZE_ROWS)
-        await self._run(_RESOLVE)
+        await self._run(_RESOLVE_MISSING if create_missing_skus else _RESOLVE)
         await self._session.execute(_ANALYZE_PLAN)
 
     async def has_new_levels(self) -> bool:
         """Tell whether a row needs a level that does not exist yet."""
         return bool((await self._run(_HAS_NEW)).scalar_one())
 
-    async def lock(self) -> ImportCounts:
-        """Lock the levels concerned, in the one fixed order, and refuse rows below what is reserved."""
-        await self._run(_LOCK)
-        await self._session.execute(_ANALYZE_PLAN)
-        row = (await self._session.execute(_COUNT)).one()
-        return ImportCounts(row.failed, row.updated, row.unchanged)
+    async def name_missing_skus(self) -> None:
+        """Find the SKUs that were added since the rows were staged. Under the exclusive catalogue lock."""
+        await self._session.execute(_KEYS)
+        await self._run(_NAME_ADDED)
 
-    async def refused(self, limit: int) -> list[RowError]:
-        """Return the first refused rows, by line."""
-        return [_error(row) for row in await self._session.execute(_REFUSED, {"limit": limit})]
+    async def lock(self, mode: ImportMode) -> ImportCounts:
+        """Lock the levels concerned, in the one fixed order, and refuse rows that they do not allow."""
+        await self._run(_LOCK[mode])
+        return ImportCounts(*(await self._session.execute(_COUNT)).one())
+
+    async def keep_errors(self, import_id: UUID, counts: ImportCounts) -> None:
+        """Store why rows were refused, when they were read and by the plan."""
+        await keep_copied_errors(self._session, "import_rows", self._organization_id, import_id)
+        if not counts.failed:
+            return
+        await self._session.execute(_INDEX_REFUSED)
+        after = -1
+        while rows := (await self._session.execute(_REFUSED, {"after": after, "limit": _PAGE_ROWS})).all():
+            errors = [_error(row) for row in rows]
+            await store_errors(self._session, self._organization_id, import_id, errors)
+            after = rows[-1].line
+
+    async def add_missing_skus(self) -> list[UUID]:
+        """Add the SKUs that are named and not there; returns those that an order on hold names.
+
+        Under the exclusive catalogue lock, after :meth:`name_missing_skus`.
+        """
+        await self._run(_ADD_SKUS)
+        await self._run(_NAME_ADDED)
+        return list((await self._run(_AWAITED_BY_CODE)).scalars())
 
     async def apply(self, source: Source, now: datetime) -> None:
         """Write the levels that differ, and the ledger."""
@@ -207,29 +254,6 @@ class ImportRepository:
             trace_id=source.trace_id,
         )
 
-    async def announce(self, headers: str, now: datetime) -> None:
-        """Write the events that tell of the changed levels to the outbox."""
-        await self._run(
-            _ANNOUNCE,
-            event=StockChanged.event_name,
-            exchange=EVENTS_EXCHANGE,
-            headers=headers,
-            mandatory=StockChanged.mandatory,
-            occurred_at=now.isoformat().replace("+00:00", "Z"),
-            part=MAX_CHANGES,
-        )
-
-    async def awaited(self) -> list[UUID]:
-        """Return the SKUs that grew and that an order waits for."""
-        return list((await self._run(_AWAITED)).scalars())
-
-
-def event_headers(organization_id: UUID) -> dict[str, str]:
-    """Return the headers of an event of this organization that continues the current trace."""
-    headers = {HEADER_ORGANIZATION: str(organization_id)}
-    traceparent = current_traceparent()
-    return headers if traceparent is None else {**headers, TRACEPARENT: traceparent}
-
 
 def _error(row: Any) -> RowError:
     if row.error == "unknown_sku":
@@ -238,10 +262,15 @@ def _error(row: Any) -> RowError:
     if row.error == "unknown_warehouse":
         message = f"Unknown warehouse {row.warehouse_code}: add it first."
         return RowError(row.line, "warehouse_code", row.error, message, row.warehouse_code)
+    if row.error == "inactive_warehouse":
+        message = f"Warehouse {row.warehouse_code} is not active: activate it first."
+        return RowError(row.line, "warehouse_code", row.error, message, row.warehouse_code)
     if row.error == "duplicate_row":
         message = f"SKU {row.sku} in {row.warehouse_code} stands on line {row.first_line} already."
         return RowError(row.line, "sku", row.error, message, row.sku)
-    message = (
-        f"SKU {row.sku} has {row.reserved} reserved in {row.warehouse_code}; the quantity cannot be {row.quantity}."
-    )
+    if row.error == "quantity_too_large":
+        message = f"SKU {row.sku} has {row.total_before} in {row.warehouse_code}; with {row.quantity} more it is above "
+        return RowError(row.line, "quantity", row.error, f"{message}{MAX_QUANTITY}.", str(row.quantity))
+    kept = f"{row.reserved} reserved" + (f" and {row.unavailable} unavailable" if row.unavailable else "")
+    message = f"SKU {row.sku} has {kept} in {row.warehouse_code}; the quantity cannot be {row.quantity}."
     return RowError(row.line, "quantity", row.error, message, str(row.quantity))

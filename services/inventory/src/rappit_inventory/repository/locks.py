@@ -1,14 +1,16 @@
 """The one order in which this service takes locks. Everything that changes stock follows it, so nothing deadlocks.
 
-1. The inbox claims of the messages in hand, by message id.
+1. The inbox claims of the messages in hand, by message id; or the idempotency key of the request in hand.
 2. The organization's catalogue lock: shared by whatever reads the catalogue or levels to decide, exclusive for whatever
    adds a SKU or a level. Without it a reservation that finds no level to lock and a first delivery that finds nobody
    waiting could pass each other unseen, and the order would wait for ever.
-3. Demands, by order id (new ones are inserted in that order too).
-4. Levels, by SKU id and warehouse id.
-5. Whatever belongs to a locked demand (lines, allocations, shipments), which needs no lock of its own.
+3. The document in hand, one at most: a transfer or a count.
+4. Demands, by order id (new ones are inserted in that order too).
+5. Levels, by SKU id and warehouse id.
+6. Whatever belongs to a locked demand (lines, allocations, shipments, returns) or document (its lines), which needs no
+   lock of its own.
 
-Lines of waiting orders are looked up without locks, to choose which demands to lock: after 4 when stock arrived, so
+Lines of waiting orders are looked up without locks, to choose which demands to lock: after 5 when stock arrived, so
 that an order that just decided to wait is seen.
 """
 

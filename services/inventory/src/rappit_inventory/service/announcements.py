@@ -12,12 +12,14 @@ from rappit_inventory.messages import (
     MAX_FILLED_SKUS,
     AllocatedLine,
     ChangedLevel,
+    LowLevel,
     Reason,
     ReservationChanged,
     ShortLine,
     Status,
     StockArrived,
     StockChanged,
+    StockLow,
     WaitingPosition,
 )
 from rappit_inventory.repository.demands import Waiting
@@ -75,11 +77,36 @@ def announce_answer(
 
 
 async def announce_stock(unit: InventoryUnit, shelves: Shelves, *, now: datetime) -> None:
-    """Tell of each level that changed, once; and that waiting orders may be filled where more is free than before."""
-    for part in _parts(list(shelves.changed()), MAX_CHANGES):
+    """Tell of each level that changed, once; of those that came down to their reorder points; and of what became free.
+
+    Where more is free than before, waiting orders may be filled.
+    """
+    announce_levels(unit, list(shelves.changed()), now=now)
+    announce_low(unit, shelves.fallen(), now=now)
+    announce_arrival(unit, await unit.demands.awaited(shelves.freed_skus()), now=now)
+
+
+def announce_levels(unit: InventoryUnit, levels: Sequence[Level], *, now: datetime) -> None:
+    """Tell of levels as they are now."""
+    unit.forget_availability(level.sku_id for level in levels)
+    for part in _parts(levels, MAX_CHANGES):
         changes = [_change(level) for level in part]
         unit.outbox.add(StockChanged(organization_id=unit.organization_id, changes=changes, occurred_at=now))
-    announce_arrival(unit, await unit.demands.awaited(shelves.freed_skus()), now=now)
+
+
+def announce_low(unit: InventoryUnit, levels: Sequence[Level], *, now: datetime) -> None:
+    """Tell of levels that have come down to their reorder points."""
+    for part in _parts(levels, MAX_CHANGES):
+        low = [
+            LowLevel(
+                sku=level.sku_code,
+                warehouse_code=level.warehouse_code,
+                available=level.available,
+                reorder_point=level.reorder_point or 0,
+            )
+            for level in part
+        ]
+        unit.outbox.add(StockLow(organization_id=unit.organization_id, levels=low, occurred_at=now))
 
 
 def announce_arrival(
@@ -98,7 +125,7 @@ def _change(level: Level) -> ChangedLevel:
         warehouse_code=level.warehouse_code,
         on_hand=level.total,
         reserved=level.reserved,
-        available=level.available,
+        available=level.allocatable,
     )
 
 

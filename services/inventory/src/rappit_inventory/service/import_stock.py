@@ -1,93 +1,69 @@
-"""Set many levels at once from a file."""
+"""Set or raise many levels at once from a file."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 
-from rappit_common.clock import new_id
 from rappit_common.tracing import current_trace_id
 
+from rappit_inventory.domain.imports import ImportSummary, ImportWork
 from rappit_inventory.domain.stock import Source
-from rappit_inventory.domain.stock_file import ErrorLog, RowError, StockRow
-from rappit_inventory.repository.imports import event_headers
+from rappit_inventory.domain.stock_file import StockRow
+from rappit_inventory.domain.table_file import RowError
+from rappit_inventory.repository.import_announcements import event_headers
 from rappit_inventory.service.announcements import announce_arrival
+from rappit_inventory.service.reading import Reading
 from rappit_inventory.unit import InventoryUnit
-
-# Reading a row takes microseconds: after this many, other requests get their turn.
-_ROWS_A_TURN = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """How an import treats bad rows, and whether it changes anything at all."""
-
-    actor: str
-    reject_all: bool = False
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What became of a file's rows; of a dry run, what would have."""
-
-    total: int
-    succeeded: int
-    failed: int
-    updated: int
-    unchanged: int
-    applied: bool
-    errors: list[RowError]
 
 
 async def import_stock(
-    unit: InventoryUnit, rows: Iterable[StockRow | RowError], options: ImportOptions, *, now: datetime
+    unit: InventoryUnit, rows: Iterable[StockRow | RowError], work: ImportWork, *, now: datetime
 ) -> ImportSummary:
-    """Set the levels that the sound rows name, all in this transaction, beside reservations that go on.
+    """Write the levels that the sound rows name, all in this transaction, beside reservations that go on.
 
     Args:
         unit: The transaction.
         rows: Checked rows, read as they are needed.
-        options: What is to happen to the rest when a row is bad.
+        work: What is to happen to them, and where the failed ones are noted.
         now: When.
     """
-    log = ErrorLog()
-    staged = 0
-
-    async def sound() -> AsyncIterator[tuple[int, str, str, int]]:
-        nonlocal staged
-        for position, row in enumerate(rows):
-            if position % _ROWS_A_TURN == 0:
-                await asyncio.sleep(0)
-            if isinstance(row, RowError):
-                log.add(row)
-            else:
-                staged += 1
-                yield row.line, row.sku, row.warehouse_code, row.quantity
-
-    await unit.imports.stage(sound())
-    if await unit.imports.has_new_levels():
+    options, plan = work.options, unit.imports
+    reading = Reading(rows, work.progress)
+    await plan.stage(reading.batches(), create_missing_skus=options.create_missing_skus)
+    work.progress.phase = "checking"
+    if await plan.has_new_levels():
         await unit.locks.extend_catalogue()
+        if options.create_missing_skus:
+            await plan.name_missing_skus()
     else:
         await unit.locks.read_catalogue()
-    counts = await unit.imports.lock()
-    total = log.count + staged
-    log.merge(counts.failed, await unit.imports.refused(log.limit) if counts.failed else [])
-    if options.reject_all and log.count:
-        return ImportSummary(total, 0, log.count, 0, 0, applied=False, errors=log.first)
-    if counts.updated and not options.dry_run:
-        source = Source("import", new_id(), options.actor, current_trace_id(), "bulk import")
-        await unit.imports.apply(source, now)
-        await unit.imports.announce(json.dumps(event_headers(unit.organization_id)), now)
+    counts = await plan.lock(options.mode)
+    failed = reading.failed + counts.failed
+    if failed:
+        await plan.keep_errors(work.import_id, counts)
+    rejected = options.reject_all and failed > 0
+    applied = not (rejected or options.dry_run)
+    if applied and counts.created + counts.updated:
+        work.progress.phase = "applying"
+        waiting = await plan.add_missing_skus() if counts.missing_skus else []
+        source = Source("import", work.import_id, work.actor, current_trace_id(), "bulk import")
+        await plan.apply(source, now)
+        headers, news = json.dumps(event_headers(unit.organization_id)), unit.import_announcements
+        await news.changed(headers, now)
+        await news.low(source, headers, now)
         unit.outbox.used = True
-        announce_arrival(unit, await unit.imports.awaited(), now=now)
+        unit.forget_availability()
+        announce_arrival(unit, sorted({*waiting, *await news.awaited()}), now=now)
+    if rejected:
+        return ImportSummary(reading.total, 0, failed, 0, 0, 0, 0, applied=False, rejected=True)
     return ImportSummary(
-        total,
-        counts.updated + counts.unchanged,
-        log.count,
+        reading.total,
+        counts.created + counts.updated + counts.unchanged,
+        failed,
+        counts.created,
         counts.updated,
         counts.unchanged,
-        applied=not options.dry_run,
-        errors=log.first,
+        counts.missing_skus,
+        applied=applied,
+        rejected=False,
     )
