@@ -308,7 +308,7 @@ async def test_files_past_their_retention_are_removed_and_the_history_stays(merc
     import_id = (await posted(merchant, HEADER + "X,6,BER\n"))["import_id"]
     aged = "UPDATE imports SET finished_at = finished_at - interval '31 days' WHERE organization_id = $1"
     await merchant.sql(aged, merchant.organization_id)
-    await ImportPurge(merchant.inventory.runtime.units, 30).purge()
+    await ImportPurge(merchant.inventory.runtime.units, 30).act()
     gone = await merchant.call("GET", f"/imports/{import_id}/errors.csv")
     assert (gone.status_code, gone.json()["code"]) == (410, "import_file_removed")
     found = await merchant.get(f"/imports/{import_id}")

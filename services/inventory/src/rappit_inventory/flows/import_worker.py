@@ -13,6 +13,7 @@ from rappit_common.clock import new_id, utc_now
 from rappit_common.database.engine import is_outage
 from rappit_common.errors import RappitError
 from rappit_common.logs import get_logger
+from rappit_common.periodic import Periodic, in_batches
 from rappit_common.unit_of_work import UnitsOfWork
 from sqlalchemy import text
 
@@ -155,7 +156,7 @@ class ImportWorker:
         await unit.session.execute(text("SET LOCAL client_connection_check_interval = 2000"))
 
 
-class ImportPurge:
+class ImportPurge(Periodic):
     """Removes files and failed rows of imports after their retention; the history stays.
 
     Args:
@@ -164,33 +165,16 @@ class ImportPurge:
     """
 
     def __init__(self, units: UnitsOfWork[InventoryUnit], keep_days: int) -> None:
+        super().__init__("import-purge", every_s=PURGE_EVERY_S)
         self._units = units
         self._keep = timedelta(days=keep_days)
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to look."""
-        self._task = asyncio.create_task(self._run(), name="import-purge")
+    async def act(self) -> None:
+        """Remove all that is past its retention."""
+        await in_batches(self.purge, PURGED_IMPORTS)
 
-    async def stop(self) -> None:
-        """End."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.purge()
-            except Exception as error:  # noqa: BLE001 - purging is tried again in a few minutes
-                _log.warning("import_purge_failed", error=repr(error))
-            await asyncio.sleep(PURGE_EVERY_S)
-
-    async def purge(self) -> None:
-        """Remove what is past its retention, a bounded number of imports a transaction."""
-        full = True
-        while full:
-            now = utc_now()
-            async with self._units.bypass_tenancy("retention of import files") as unit:
-                full = await unit.import_jobs.purge(before=now - self._keep, now=now) == PURGED_IMPORTS
+    async def purge(self) -> int:
+        """Remove what is past its retention of a bounded number of imports. Returns of how many."""
+        now = utc_now()
+        async with self._units.bypass_tenancy("retention of import files") as unit:
+            return await unit.import_jobs.purge(before=now - self._keep, now=now)
