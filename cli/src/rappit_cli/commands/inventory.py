@@ -1,16 +1,18 @@
-"""``inventory``: stock levels, their verification, and imports."""
+"""``inventory``: stock levels, their verification, imports, and reservations."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rappit_cli.commands import reservations
 from rappit_cli.connection import DEFAULT_ROWS, AsJson, Limit, connected
 from rappit_cli.output import note_more, print_json, print_line, print_table
 
 SHOWN_ERRORS = 100
 
-app = typer.Typer(no_args_is_help=True, help="Stock levels and imports.")
+app = typer.Typer(no_args_is_help=True, help="Stock levels, imports and reservations.")
+app.add_typer(reservations.app, name="reservations")
 
 
 @app.command("import")
