@@ -89,12 +89,13 @@ def _list_reservations() -> None:
         postgresql_where=_WAITS,
     )
     op.create_index("ix_demands_waiting", "demands", [_ORGANIZATION, "order_id"], postgresql_where=_WAITS)
-    op.create_index(
-        "ix_demands_released",
-        "demands",
-        [_ORGANIZATION, "order_id"],
-        postgresql_where=sa.text("status = 'released'"),
-    )
+    for status in ("on_hold", "released"):
+        op.create_index(
+            f"ix_demands_{status}",
+            "demands",
+            [_ORGANIZATION, "order_id"],
+            postgresql_where=sa.text(f"status = '{status}'"),
+        )
     for name in ("sku", "warehouse"):
         op.create_index(
             f"ix_allocations_{name}",

@@ -156,7 +156,10 @@ class DemandRow(TenantScoped, InventoryBase):
         PrimaryKeyConstraint("organization_id", "order_id"),
         # Lists of the few among the many: an order that goes through at once is never in them.
         Index("ix_demands_waiting", "organization_id", "order_id", postgresql_where=text("waiting_since IS NOT NULL")),
-        Index("ix_demands_released", "organization_id", "order_id", postgresql_where=text("status = 'released'")),
+        *(
+            Index(f"ix_demands_{name}", "organization_id", "order_id", postgresql_where=text(f"status = '{name}'"))
+            for name in ("on_hold", "released")
+        ),
         CheckConstraint("priority >= 0", name="priority_not_negative"),
         CheckConstraint("(released_by IS NULL) = (released_reason IS NULL)", name="released_for_a_reason"),
         CheckConstraint("status IN ('new', 'reserved', 'backordered', 'on_hold', 'released')", name="status_known"),

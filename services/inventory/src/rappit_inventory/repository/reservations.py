@@ -38,6 +38,7 @@ _AWAITING = """
     ORDER BY w.order_id DESC LIMIT :limit
 """
 _EITHER = "SELECT order_id FROM (({holding}) UNION ({awaiting})) AS e ORDER BY order_id DESC LIMIT :limit"
+_INDEXED = frozenset({"on_hold", "released"})
 _LAST = UUID(int=(1 << 128) - 1)
 
 
@@ -137,8 +138,8 @@ def page_sql(wanted: ReservationFilter) -> str:
     """Return the statement that finds a page's orders."""
     in_state = ""
     if wanted.status is not None:
-        # Spelled out where an index holds those only, for the planner to see it.
-        in_state = "AND d.status = 'released'" if wanted.status == "released" else "AND d.status = :status"
+        # Spelled out where an index holds those alone, for the planner to see it.
+        in_state = f"AND d.status = '{wanted.status}'" if wanted.status in _INDEXED else "AND d.status = :status"
     waiting = wanted.waiting
     if wanted.status in {"backordered", "on_hold"} and waiting is None:
         waiting = True
