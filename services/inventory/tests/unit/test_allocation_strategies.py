@@ -190,6 +190,16 @@ def test_greedy_choice_among_many_warehouses_finds_all_and_drops_the_superfluous
             assert any(sum(stock.get((sku, w), 0) for w in left) < need for sku, need in needs.items())
 
 
+def test_greedy_choice_drops_the_warehouse_that_others_made_superfluous():
+    skus = [UUID(int=n) for n in range(1, 7)]
+    most, one, other = UUID(int=201), UUID(int=202), UUID(int=203)
+    has = {most: skus[:4], one: [*skus[:2], skus[4]], other: [*skus[2:4], skus[5]]}
+    has |= {UUID(int=n): skus[:1] for n in range(204, 212)}
+    shelves = Shelves([level(sku, place, 1) for place, held in has.items() for sku in held])
+    picks = allocate(dict.fromkeys(skus, 1), shelves, strategy=Strategy.FEWEST_PARCELS)
+    assert {place for _, place in picks} == {one, other}
+
+
 def test_an_order_of_thousands_of_lines_is_split_in_time():
     skus = [UUID(int=10_000 + n) for n in range(5_000)]
     places = [UUID(int=300 + n) for n in range(MAX_EXACT_WAREHOUSES)]

@@ -29,7 +29,8 @@ class Destination:
     def of(cls, country_code: str | None, postal_code: str | None) -> "Destination | None":
         """Return a destination that can be compared, or None when not even the country is known."""
         country = (country_code or "").strip().upper()
-        if len(country) != len(_UNKNOWN_COUNTRY) or country == _UNKNOWN_COUNTRY or not country.isascii():
+        is_code = len(country) == len(_UNKNOWN_COUNTRY) and country.isascii() and country.isalpha()
+        if not is_code or country == _UNKNOWN_COUNTRY:
             return None
         return cls(country, comparable(postal_code))
 
