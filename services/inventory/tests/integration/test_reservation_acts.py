@@ -5,9 +5,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from rappit_common.clock import new_id
+from rappit_common.clock import new_id, utc_now
 from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Role
+from rappit_inventory.service.reserve import OrderVersion, reserve_orders
 
 pytestmark = pytest.mark.server
 
@@ -52,6 +53,47 @@ async def test_who_was_put_ahead_is_served_first_and_who_was_put_behind_last(mer
     assert (await merchant.reservation(first))["status"] == "backordered"
     await merchant.adjust("A", "BER", 1)
     await merchant.until(first, "reserved")
+
+
+async def test_a_newcomer_passes_those_who_were_put_behind_and_no_others(merchant):
+    await merchant.stock({("A", "BER"): 0})
+    behind, ordinary = [await place(merchant, {"A": 1}, "backordered") for _ in range(2)]
+    await merchant.post(f"/reservations/{behind}/priority", {"priority": 500})
+    # Stock arrives, but the step that serves the line has not run: as if the worker were down.
+    await merchant.sql(
+        "UPDATE inventory_levels SET quantity_total = 2, quantity_available = 2 WHERE organization_id = $1",
+        merchant.organization_id,
+    )
+    await place(merchant, {"A": 1}, "reserved")
+    assert (await merchant.reservation(ordinary))["status"] == "reserved"
+    assert (await merchant.reservation(behind))["status"] == "backordered"
+
+
+async def test_a_long_line_is_served_step_by_step_in_the_order_of_priorities(merchant):
+    await merchant.stock({("A", "BER"): 0})
+    units, organization_id = merchant.inventory.runtime.units, merchant.organization_id
+    waiting = [OrderVersion(new_id(), 1, (("A", 1),)) for _ in range(450)]
+    async with units.begin(organization_id) as unit:
+        await reserve_orders(unit, waiting, now=utc_now())
+    ahead = [order.order_id for order in waiting[200:]]
+    for table in ("demands", "demand_lines"):
+        await merchant.sql(
+            f"UPDATE {table} SET priority = 10 WHERE organization_id = $1 AND order_id = ANY($2)",  # noqa: S608 - names
+            organization_id,
+            ahead,
+        )
+    # The first step of 200 ends among those put ahead, the second among the others.
+    assert (await merchant.adjust("A", "BER", 300)).status_code == 201
+
+    async def served():
+        rows = await merchant.sql(
+            "SELECT order_id FROM demands WHERE organization_id = $1 AND status = 'reserved'", organization_id
+        )
+        return {row["order_id"] for row in rows} if len(rows) == 300 else None
+
+    found = await eventually(served, what="all that came given out")
+    assert found == {*ahead, *(order.order_id for order in waiting[:50])}
+    await merchant.assert_ledger_matches()
 
 
 async def test_the_priority_stays_with_an_order_through_its_versions(merchant):
