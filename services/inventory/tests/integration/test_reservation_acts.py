@@ -169,6 +169,20 @@ async def test_resumed_an_order_has_kept_its_place_in_line(merchant):
     assert (await merchant.reservation(second))["status"] == "backordered"
 
 
+async def test_resumed_an_order_does_not_pass_those_who_are_ahead_of_it(merchant):
+    await merchant.stock({("A", "BER"): 0})
+    first, second = [await place(merchant, {"A": 2}, "backordered") for _ in range(2)]
+    await merchant.post(f"/reservations/{first}/release", {"reason": "wait"})
+    await merchant.post(f"/reservations/{second}/priority", {"priority": 1})
+    # Stock arrives, but the step that serves the line has not run: as if the worker were down.
+    await merchant.sql(
+        "UPDATE inventory_levels SET quantity_total = 2, quantity_available = 2 WHERE organization_id = $1",
+        merchant.organization_id,
+    )
+    assert (await merchant.post(f"/reservations/{first}/resume", {}))["status"] == "backordered"
+    assert (await merchant.reservation(second))["status"] == "reserved"
+
+
 async def test_units_move_to_another_warehouse_that_has_them_free(merchant):
     await merchant.stock({("TEE-M", "LYS"): 5, ("TEE-M", "BER"): 0})
     order_id = await place(merchant, {"TEE-M": 4}, "reserved")
@@ -275,9 +289,7 @@ async def test_a_released_order_on_hold_stays_so_when_its_sku_becomes_known(merc
     assert (await merchant.reservation(patient))["status"] == "reserved"
 
 
-async def test_what_was_shipped_is_complete_and_not_released(merchant):
-    await merchant.stock({("A", "BER"): 9})
-    order_id = await place(merchant, {"A": 2}, "reserved")
+async def ship(merchant, order_id, quantity):
     shipment = {
         "organization_id": str(merchant.organization_id),
         "shipment_id": str(new_id()),
@@ -285,13 +297,31 @@ async def test_what_was_shipped_is_complete_and_not_released(merchant):
         "shipment_version": 1,
         "status": "labelled",
         "warehouse_code": "BER",
-        "lines": [{"sku": "A", "quantity": 2}],
+        "lines": [{"sku": "A", "quantity": quantity}],
     }
     await merchant.publish([shipment], "shipping.shipment-changed.v1")
 
     async def gone():
-        return await merchant.levels() == {("A", "BER"): (7, 0, 7)}
+        return await merchant.levels() == {("A", "BER"): (9 - quantity, 0, 9 - quantity)}
 
     await eventually(gone, what="the parcel taken off the shelf")
+
+
+async def test_what_was_shipped_is_complete_and_not_released(merchant):
+    await merchant.stock({("A", "BER"): 9})
+    order_id = await place(merchant, {"A": 2}, "reserved")
+    await ship(merchant, order_id, 2)
     path = f"/reservations/{order_id}/release"
     await merchant.refused(path, {"reason": "too late"}, 409, "reservation_complete")
+
+
+async def test_a_parcel_that_left_all_the_same_completes_a_released_order(merchant):
+    await merchant.stock({("A", "BER"): 9})
+    order_id = await place(merchant, {"A": 2}, "reserved")
+    await merchant.post(f"/reservations/{order_id}/release", {"reason": "wait"})
+    await ship(merchant, order_id, 2)
+    found = await merchant.until(order_id, "reserved")
+    assert (found["message"], found["released_by"]) == (None, "tester@example.com")
+    assert (await merchant.post(f"/reservations/{order_id}/resume", {}))["released_by"] is None
+    assert (await merchant.reservation(order_id))["status"] == "reserved"
+    await merchant.assert_ledger_matches()
