@@ -1,14 +1,15 @@
-"""``inventory``: stock levels, their verification, and imports."""
+"""``inventory``: stock levels, their verification, imports, and reservations."""
 
 from typing import Annotated, Any
 
 import typer
 
-from rappit_cli.commands import imports
+from rappit_cli.commands import imports, reservations
 from rappit_cli.connection import DEFAULT_ROWS, AsJson, Limit, connected
 from rappit_cli.output import note_more, print_json, print_line, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Stock levels and imports.")
+app = typer.Typer(no_args_is_help=True, help="Stock levels, imports and reservations.")
+app.add_typer(reservations.app, name="reservations")
 app.command("import")(imports.import_stock)
 app.command("import-skus")(imports.import_skus)
 app.command("imports")(imports.list_imports)

@@ -15,7 +15,7 @@ from rappit_common.tracing import current_traceparent
 from rappit_common.unit_of_work import UnitsOfWork
 from structlog.contextvars import bind_contextvars
 
-from rappit_inventory.domain.demands import Demand
+from rappit_inventory.domain.demands import ORDINARY_PRIORITY, Demand
 from rappit_inventory.messages import COMMIT, FILL, RESERVE, OrderDemand, ShipmentState, WaitingFillable
 from rappit_inventory.repository.demands import Waiting
 from rappit_inventory.service.reserve import OrderVersion, fill_waiting, reserve_orders
@@ -68,7 +68,9 @@ def hot_reservations(batcher: Batcher[UUID, OrderMessage], *, prefetch: int) -> 
             raise UnidentifiedMessageError("a message without message_id cannot be deduplicated")
         bind_contextvars(order_id=str(event.order_id))
         demand = tuple((line.sku, line.quantity) for line in event.demand)
-        order = OrderVersion(event.order_id, event.order_version, demand, current_traceparent())
+        address = event.shipping_address
+        destination = None if address is None else address.to_destination()
+        order = OrderVersion(event.order_id, event.order_version, demand, current_traceparent(), destination)
         await batcher.submit(event.organization_id, (message_id, order))
 
     return HotSubscription(RESERVE, OrderDemand, reserve_on_order_changed, prefetch)
@@ -96,7 +98,8 @@ def make_router() -> RabbitRouter:
     @router.subscriber(FILL.as_faststream())
     async def fill_on_stock_arrived(event: WaitingFillable, message: RabbitMessage, units: Units) -> None:  # pyright: ignore[reportUnusedFunction] - called by FastStream
         """Serve the next step of the line of waiting orders."""
-        after = None if event.after is None else Waiting(event.after.waiting_since, event.after.order_id)
+        priority = ORDINARY_PRIORITY if event.after_priority is None else event.after_priority
+        after = None if event.after is None else Waiting(event.after.waiting_since, event.after.order_id, priority)
         async with units.begin(event.organization_id) as unit:
             if await unit.inbox.claim(FILL.queue, message.message_id):
                 await fill_waiting(unit, event.sku_ids, after, now=utc_now())

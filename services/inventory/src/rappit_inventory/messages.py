@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from rappit_common.messaging.events import PublishedEvent, ReceivedEvent
 from rappit_common.messaging.topology import Subscription
 
+from rappit_inventory.domain.allocation import Destination
 from rappit_inventory.domain.stock import MAX_QUANTITY
 
 MAX_CHANGES = 500
@@ -123,7 +124,22 @@ class StockArrived(PublishedEvent):
 
     sku_ids: Annotated[list[UUID], Field(max_length=MAX_FILLED_SKUS)]
     after: WaitingPosition | None
+    after_priority: Annotated[int | None, Field(description="Of that place; ordinary when it is left out.")] = None
     occurred_at: datetime
+
+
+class ReadAddress(BaseModel):
+    """How far an order goes, as far as its address tells: what cannot be read there is as if it were not said."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    country_code: Any = None
+    postal_code: Any = None
+
+    def to_destination(self) -> Destination | None:
+        """Return where it is."""
+        country, postal = (part if isinstance(part, str) else None for part in (self.country_code, self.postal_code))
+        return Destination.of(country, postal)
 
 
 class DemandedLine(BaseModel):
@@ -141,6 +157,7 @@ class OrderDemand(ReceivedEvent):
     order_id: UUID
     order_version: Annotated[int, Field(ge=1)]
     demand: Annotated[list[DemandedLine], Field(max_length=MAX_DEMAND_LINES)]
+    shipping_address: ReadAddress | None = None
 
 
 class ShipmentState(ReceivedEvent):
@@ -159,6 +176,7 @@ class WaitingFillable(ReceivedEvent):
 
     sku_ids: list[UUID]
     after: WaitingPosition | None = None
+    after_priority: int | None = None
 
 
 RESERVE = Subscription(

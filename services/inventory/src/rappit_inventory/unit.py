@@ -22,7 +22,9 @@ from rappit_inventory.repository.ledger import LedgerRepository
 from rappit_inventory.repository.level_list import LevelListRepository
 from rappit_inventory.repository.levels import LevelRepository
 from rappit_inventory.repository.locks import Locks
+from rappit_inventory.repository.reservations import ReservationRepository
 from rappit_inventory.repository.returns import ReturnRepository
+from rappit_inventory.repository.settings import SettingsRepository
 from rappit_inventory.repository.shipments import ShipmentRepository
 from rappit_inventory.repository.transfers import TransferRepository
 
@@ -71,6 +73,16 @@ class InventoryUnit(UnitOfWork):
     def demands(self) -> DemandRepository:
         """Demands of orders."""
         return DemandRepository(self.session, self.organization_id)
+
+    @cached_property
+    def reservations(self) -> ReservationRepository:
+        """Reservations to look at, and what people did with them."""
+        return ReservationRepository(self.session, self.organization_id)
+
+    @cached_property
+    def settings(self) -> SettingsRepository:
+        """How orders are to be served."""
+        return SettingsRepository(self.session, self.organization_id)
 
     @cached_property
     def shipments(self) -> ShipmentRepository:

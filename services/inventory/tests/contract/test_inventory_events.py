@@ -44,3 +44,12 @@ def test_own_reader_understands_own_events():
         published = StockArrived.model_validate_json(path.read_bytes())
         read = WaitingFillable.model_validate_json(path.read_bytes())
         assert (read.sku_ids, read.after) == (published.sku_ids, published.after)
+        assert read.after_priority == published.after_priority
+
+
+def test_a_step_told_before_priorities_were_is_understood():
+    name = "inventory.stock-arrived.v1"
+    example = json.loads((CONTRACTS / name / "examples/next-step.json").read_text())
+    del example["after_priority"]
+    jsonschema.validate(example, schema_of(name))
+    assert WaitingFillable.model_validate(example).after_priority is None

@@ -189,6 +189,33 @@ class TestReservations:
         answer(order, 2, RESERVED)
         assert (order.state, order.hold, order.reservation.shortages) == (OrderState.RESERVED, None, ())
 
+    def test_an_order_that_has_a_part_waits_and_tells_where_the_part_lies(self):
+        order = placed()
+        said = "Reserved in part: SKU TEA needs 2, 1 available."
+        part = (Allocation("TEA", "BER", 1),)
+        before = order.state_version
+        answer(
+            order,
+            1,
+            BACKORDERED,
+            reason="insufficient_stock",
+            message=said,
+            allocations=part,
+            shortages=(Shortage("TEA", 2, 1),),
+        )
+        assert (order.state, order.reservation.allocations) == (OrderState.BACKORDERED, part)
+        assert (order.hold.message, order.state_version) == (said, before + 1)
+        answer(order, 2, RESERVED, allocations=(Allocation("TEA", "BER", 2),))
+        assert (order.state, order.hold) == (OrderState.RESERVED, None)
+
+    def test_an_order_whose_units_a_person_took_away_waits_and_says_so(self):
+        order = placed()
+        answer(order, 1, RESERVED, allocations=(Allocation("TEA", "BER", 2),))
+        said = "Released by anna@example.com: promised to a shop. It waits until it is resumed, or changed."
+        answer(order, 2, BACKORDERED, message=said)
+        assert (order.state, order.reservation.allocations) == (OrderState.BACKORDERED, ())
+        assert (order.hold.reason, order.hold.message) == ("backordered", said)
+
     def test_goods_that_lie_elsewhere_are_told_though_the_state_is_the_same(self):
         order = placed()
         answer(order, 1, RESERVED, allocations=(Allocation("TEA", "BER", 2),))

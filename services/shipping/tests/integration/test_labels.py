@@ -139,6 +139,16 @@ async def test_additional_label_carries_what_is_left(merchant):
     assert (second.status_code, second.json()["lines"]) == (201, [])
 
 
+async def test_order_that_has_only_a_part_of_its_units_is_given_no_label(merchant, double):
+    part = [{"sku": "TEA", "warehouse_code": "BER", "quantity": 1}]
+    order_id = await merchant.order("backordered", allocations=part)
+    for more in ({}, {"warehouse_code": "BER"}, {"additional": True}):
+        refused = await merchant.buy("dhl", order_id, **more)
+        assert (refused.status_code, refused.json()["code"]) == (409, "order_not_shippable")
+        assert refused.json()["detail"] == "Order #1001 is backordered: it waits for stock."
+    assert await double.calls("dhl") == 0
+
+
 async def test_order_in_two_warehouses_is_shipped_from_each(merchant):
     order_id = await merchant.order(
         allocations=[

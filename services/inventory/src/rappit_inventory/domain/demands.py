@@ -2,7 +2,8 @@
 
 A demand is settled whole or not at all: an order that cannot have all of its units holds none while it waits (what was
 shipped stays shipped), so that the end is the same whichever versions were seen on the way, and nobody's stock lies
-reserved for a parcel that cannot leave.
+reserved for a parcel that cannot leave. An organization may choose otherwise: then an order holds what there is, and
+waits for the rest.
 """
 
 from collections.abc import Iterable
@@ -11,10 +12,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from rappit_inventory.domain.allocation import allocate
-from rappit_inventory.domain.stock import MovementKind, Shelves, Source
+from rappit_inventory.domain.allocation import Destination, allocate, rank
+from rappit_inventory.domain.errors import NotHeldError
+from rappit_inventory.domain.policy import StockPolicy
+from rappit_inventory.domain.stock import Level, MovementKind, Shelves, Source, StockState, check_state
 
 MAX_NAMED = 5
+ORDINARY_PRIORITY = 100
+"""Of an order that nobody put ahead or behind; the lowest is served first, as with warehouses."""
 
 
 class DemandStatus(StrEnum):
@@ -64,9 +69,24 @@ class Shortage:
         return f"SKU {self.sku_code} needs {self.requested}, {self.available} available"
 
 
+@dataclass(frozen=True, slots=True)
+class ForceRelease:
+    """That a person took an order's units away, and why."""
+
+    actor: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Demand:
-    """One order's demand, locked."""
+    """One order's demand, locked.
+
+    Attributes:
+        priority: Its place in the line of those who wait comes before how long it waits; the lowest is served first.
+        destination: Where the order goes, as far as that is known.
+        force_release: Set while a person keeps the order from holding anything; it waits, but in no line.
+        policy: How its organization wants orders served.
+    """
 
     order_id: UUID
     order_version: int = 0
@@ -76,6 +96,10 @@ class Demand:
     lines: list[DemandLine] = field(default_factory=list[DemandLine])
     held: dict[tuple[UUID, UUID], Held] = field(default_factory=dict[tuple[UUID, UUID], Held])
     shortages: list[Shortage] = field(default_factory=list[Shortage])
+    priority: int = ORDINARY_PRIORITY
+    destination: Destination | None = None
+    force_release: ForceRelease | None = None
+    policy: StockPolicy = field(default_factory=StockPolicy)
 
     @property
     def is_waiting(self) -> bool:
@@ -87,12 +111,29 @@ class Demand:
         """The codes that the catalogue does not know."""
         return [line.sku_code for line in self.lines if line.sku_id is None]
 
-    def accept(self, version: int, lines: Iterable[DemandLine]) -> bool:
-        """Take a version's lines; returns False, with nothing changed, when it is not newer than the last."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to be held: all of it was shipped, or nothing is asked for."""
+        return not self.unknown_skus and not any(self.wanted().values())
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether it holds nothing because a person wants it so."""
+        return self.force_release is not None and not self.is_complete
+
+    def accept(self, version: int, lines: Iterable[DemandLine], destination: Destination | None = None) -> bool:
+        """Take a version's lines; returns False, with nothing changed, when it is not newer than the last.
+
+        What a person took away stays away until the order asks for something else.
+        """
         if version <= self.order_version:
             return False
+        before = {line.sku_code: line.quantity for line in self.lines}
         self.order_version = version
         self.lines = aggregated(lines)
+        self.destination = destination
+        if before != {line.sku_code: line.quantity for line in self.lines}:
+            self.force_release = None
         return True
 
     def reserved(self, sku_id: UUID) -> int:
@@ -119,14 +160,27 @@ class Demand:
         codes = {shortage.sku_code for shortage in self.shortages}
         return {line.sku_id for line in self.lines if line.sku_id is not None and line.sku_code in codes}
 
+    def waiting_lines(self) -> list[DemandLine]:
+        """Return the lines whose SKUs this order waits for: to arrive, or to become known."""
+        if not self.is_waiting or self.is_set_aside:
+            return []
+        # Only what is short or unknown: an order is not in the line of a SKU that would not help it.
+        short = self.short_skus()
+        return [line for line in self.lines if line.sku_id is None or line.sku_id in short]
+
     def message(self) -> str | None:
         """Return why the order waits, for a person, or None when it does not."""
+        if self.is_set_aside and self.force_release is not None:
+            who = self.force_release
+            return f"Released by {who.actor}: {who.reason.rstrip('.')}. It waits until it is resumed, or changed."
         if self.status is DemandStatus.ON_HOLD:
             codes = self.unknown_skus
             noun, it = ("SKU", "it") if len(codes) == 1 else ("SKUs", "them")
             return f"Unknown {noun} {_listed(codes, ', ')}: add {it} to the catalogue, or change the order."
         if self.status is DemandStatus.BACKORDERED:
-            return f"Insufficient stock: {_listed([str(shortage) for shortage in self.shortages], '; ')}."
+            told = _listed([str(shortage) for shortage in self.shortages], "; ")
+            held = any(held.reserved for held in self.held.values())
+            return f"{'Reserved in part' if held else 'Insufficient stock'}: {told}."
         return None
 
 
@@ -161,7 +215,10 @@ def settle(demand: Demand, shelves: Shelves, source: Source, *, now: datetime) -
     before = _answer(demand)
     wanted = demand.wanted()
     demand.shortages = []
-    if demand.unknown_skus:
+    if demand.is_set_aside:
+        _release_all(demand, shelves, source)
+        demand.status = DemandStatus.BACKORDERED
+    elif demand.unknown_skus:
         _release_all(demand, shelves, source)
         demand.status = DemandStatus.ON_HOLD
     elif not demand.lines:
@@ -169,14 +226,39 @@ def settle(demand: Demand, shelves: Shelves, source: Source, *, now: datetime) -
         demand.status = DemandStatus.RELEASED
     elif short := _shortages(demand, wanted, shelves):
         demand.shortages = short
-        _release_all(demand, shelves, source)
+        _hold(demand, _obtainable(demand, wanted, shelves), shelves, source)
         demand.status = DemandStatus.BACKORDERED
     else:
-        _release_surplus(demand, wanted, shelves, source)
-        _reserve_difference(demand, wanted, shelves, source)
+        _hold(demand, wanted, shelves, source)
         demand.status = DemandStatus.RESERVED
     demand.waiting_since = (demand.waiting_since or now) if demand.is_waiting else None
     return before != _answer(demand)
+
+
+def move_held(
+    demand: Demand, sku_id: UUID, came_from: UUID, goes_to: UUID, quantity: int, shelves: Shelves, source: Source
+) -> None:
+    """Have an order hold units in another warehouse than before; the order holds as many as it did.
+
+    Raises:
+        NotHeldError: It does not hold as many there.
+        InsufficientStockError: Fewer are free in the other.
+    """
+    held, level = demand.held.get((sku_id, came_from), Held()), shelves.at(sku_id, came_from)
+    if held.reserved < quantity:
+        raise NotHeldError(
+            f"The order has {held.reserved} of SKU {level.sku_code} reserved in {level.warehouse_code},"
+            f" cannot move {quantity}.",
+            sku=level.sku_code,
+            warehouse_code=level.warehouse_code,
+            reserved=held.reserved,
+            requested=quantity,
+        )
+    check_state(shelves.at(sku_id, goes_to), StockState.SELLABLE, quantity)
+    shelves.move(sku_id, came_from, MovementKind.RELEASE, source, reserved=-quantity)
+    shelves.move(sku_id, goes_to, MovementKind.RESERVE, source, reserved=quantity)
+    held.reserved -= quantity
+    demand.held.setdefault((sku_id, goes_to), Held()).reserved += quantity
 
 
 def _answer(demand: Demand) -> tuple[object, ...]:
@@ -184,7 +266,7 @@ def _answer(demand: Demand) -> tuple[object, ...]:
     places = {key: held.reserved + held.committed for key, held in demand.held.items()}
     places = {key: quantity for key, quantity in places.items() if quantity}
     unknown = demand.unknown_skus if demand.status is DemandStatus.ON_HOLD else []
-    return (demand.status, unknown, demand.short_skus(), places)
+    return (demand.status, unknown, demand.short_skus(), places, demand.is_set_aside)
 
 
 def _shortages(demand: Demand, wanted: dict[UUID, int], shelves: Shelves) -> list[Shortage]:
@@ -195,6 +277,21 @@ def _shortages(demand: Demand, wanted: dict[UUID, int], shelves: Shelves) -> lis
             inactive = not shelves.is_active(sku_id)
             short.append(Shortage(demand.code_of(sku_id), quantity, available, inactive))
     return short
+
+
+def _obtainable(demand: Demand, wanted: dict[UUID, int], shelves: Shelves) -> dict[UUID, int]:
+    """Return what an order that is short may hold while it waits."""
+    if not demand.policy.partial_reservations:
+        return {}
+    return {
+        sku_id: min(quantity, shelves.available(sku_id) + demand.reserved(sku_id))
+        for sku_id, quantity in wanted.items()
+    }
+
+
+def _hold(demand: Demand, wanted: dict[UUID, int], shelves: Shelves, source: Source) -> None:
+    _release_surplus(demand, wanted, shelves, source)
+    _reserve_difference(demand, wanted, shelves, source)
 
 
 def _release(demand: Demand, key: tuple[UUID, UUID], quantity: int, shelves: Shelves, source: Source) -> None:
@@ -212,7 +309,7 @@ def _release_surplus(demand: Demand, wanted: dict[UUID, int], shelves: Shelves, 
     for sku_id in sorted({key[0] for key in demand.held}):
         surplus = demand.reserved(sku_id) - wanted.get(sku_id, 0)
         # The warehouse that ships last gives back first.
-        for level in reversed(shelves.of_sku(sku_id)):
+        for level in reversed(_ranked(demand, shelves.of_sku(sku_id))):
             key = (sku_id, level.warehouse_id)
             if surplus > 0 and key in demand.held:
                 given = min(surplus, demand.held[key].reserved)
@@ -224,7 +321,15 @@ def _reserve_difference(demand: Demand, wanted: dict[UUID, int], shelves: Shelve
     needs = {sku_id: quantity - demand.reserved(sku_id) for sku_id, quantity in wanted.items()}
     needs = {sku_id: quantity for sku_id, quantity in needs.items() if quantity > 0}
     holding = {key[1] for key, held in demand.held.items() if held.reserved}
+    places = allocate(
+        needs, shelves, holding, strategy=demand.policy.allocation_strategy, destination=demand.destination
+    )
     # Never None: each SKU was found sufficient before anything was released.
-    for key, quantity in (allocate(needs, shelves, holding) or {}).items():
+    for key, quantity in (places or {}).items():
         shelves.move(*key, MovementKind.RESERVE, source, reserved=quantity)
         demand.held.setdefault(key, Held()).reserved += quantity
+
+
+def _ranked(demand: Demand, levels: Iterable[Level]) -> list[Level]:
+    strategy = demand.policy.allocation_strategy
+    return sorted(levels, key=lambda level: rank(level, strategy, demand.destination))

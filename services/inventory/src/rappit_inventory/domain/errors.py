@@ -91,3 +91,15 @@ class NotShippedError(ConflictError):
     """More would come back than was shipped."""
 
     code = "not_shipped"
+
+
+class NotHeldError(ConflictError):
+    """The order does not hold as many units where they would be moved from."""
+
+    code = "not_held"
+
+
+class ReservationCompleteError(ConflictError):
+    """The order needs nothing more: it was shipped, or cancelled."""
+
+    code = "reservation_complete"

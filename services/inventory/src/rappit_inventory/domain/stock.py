@@ -43,6 +43,7 @@ class Level:
     """What lies of one SKU in one warehouse; counts of units.
 
     ``active`` says whether both the SKU and the warehouse are: of a level that is not, nothing new is promised.
+    ``country_code`` and ``postal_code`` say where the warehouse is.
     """
 
     sku_id: UUID
@@ -57,6 +58,8 @@ class Level:
     reorder_point: int | None = None
     active: bool = True
     sku_active: bool = True
+    country_code: str | None = None
+    postal_code: str | None = None
 
     @property
     def unavailable(self) -> int:

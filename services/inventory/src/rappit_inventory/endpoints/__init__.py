@@ -11,24 +11,16 @@ from rappit_inventory.endpoints import (
     imports,
     ledger,
     levels,
+    reservations,
     returns,
+    settings,
     transfers,
 )
 
 
 def install(app: FastAPI) -> None:
     """Add every route of the service."""
+    stock = (catalogue, levels, availability, ledger, transfers, counts, returns)
     # The export goes before what takes a level's name from the path.
-    for module in (
-        catalogue,
-        exports,
-        levels,
-        availability,
-        ledger,
-        transfers,
-        counts,
-        returns,
-        imports,
-        import_history,
-    ):
+    for module in (exports, *stock, imports, import_history, reservations, settings):
         app.include_router(module.router, prefix="/inventory")

@@ -1,7 +1,6 @@
-"""Levels, adjustments and reservations."""
+"""Levels and adjustments."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from rappit_common.pagination import DEFAULT_PAGE_ROWS, InvalidCursorError, Page, PageCursor, PageLimit
@@ -12,7 +11,6 @@ from rappit_inventory.domain.errors import (
     InsufficientStockError,
     QuantityTooLargeError,
     TooManyMatchesError,
-    UnknownReservationError,
     UnknownSkuError,
     UnknownWarehouseError,
 )
@@ -21,13 +19,10 @@ from rappit_inventory.endpoints.catalogue import Text
 from rappit_inventory.endpoints.dependencies import Now, ReadUnit, WriteUnit
 from rappit_inventory.endpoints.paging import cut, two_ids
 from rappit_inventory.endpoints.repeatable import RepeatableWrite, repeatable
-from rappit_inventory.messages import ShortLine
-from rappit_inventory.schemas import AdjustmentCreate, DemandLineRead, LevelRead, ListedLevel, ReservationRead
+from rappit_inventory.schemas import AdjustmentCreate, LevelRead, ListedLevel
 from rappit_inventory.schemas.documents import StateMoveCreate, ThresholdsChange
 from rappit_inventory.service.adjust import Adjustment, StateMove, adjust_stock, move_state, set_thresholds
-from rappit_inventory.service.announcements import allocations_of, reason_of
 from rappit_inventory.service.find_levels import find_levels
-from rappit_inventory.service.read_reservation import read_reservation
 
 router = APIRouter(tags=["stock"], responses=errors(InvalidTokenError, MissingRoleError))
 
@@ -132,25 +127,3 @@ async def move_between_states(body: StateMoveCreate, write: RepeatableWrite, pri
         return _read(await move_state(write.unit, move, now=now))
 
     return await write.once(act)
-
-
-@router.get("/reservations/{order_id}", responses=errors(UnknownReservationError))
-async def reservation(order_id: UUID, unit: ReadUnit) -> ReservationRead:
-    """Show what an order needs, holds and waits for."""
-    demand, shelves = await read_reservation(unit, order_id)
-    return ReservationRead(
-        order_id=demand.order_id,
-        order_version=demand.order_version,
-        reservation_version=demand.reservation_version,
-        status=demand.status.value,
-        reason=reason_of(demand),
-        message=demand.message(),
-        lines=[DemandLineRead(sku=line.sku_code, quantity=line.quantity) for line in demand.lines],
-        allocations=allocations_of(demand, shelves),
-        shortages=[
-            ShortLine(sku=short.sku_code, requested=short.requested, available=short.available)
-            for short in demand.shortages
-        ],
-        unknown_skus=demand.unknown_skus,
-        waiting_since=demand.waiting_since,
-    )

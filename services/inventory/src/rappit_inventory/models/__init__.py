@@ -148,11 +148,22 @@ class InventoryLevel(TenantScoped, InventoryBase):
 
 
 class DemandRow(TenantScoped, InventoryBase):
-    """What an order needs as of its newest version, and what it was answered."""
+    """What an order needs as of its newest version, where it goes, and what it was answered.
+
+    ``released_by`` and ``released_reason`` are set while a person keeps it from holding anything.
+    """
 
     __tablename__ = "demands"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "order_id"),
+        # Lists of the few among the many: an order that goes through at once is never in them.
+        Index("ix_demands_waiting", "organization_id", "order_id", postgresql_where=text("waiting_since IS NOT NULL")),
+        *(
+            Index(f"ix_demands_{name}", "organization_id", "order_id", postgresql_where=text(f"status = '{name}'"))
+            for name in ("on_hold", "released")
+        ),
+        CheckConstraint("priority >= 0", name="priority_not_negative"),
+        CheckConstraint("(released_by IS NULL) = (released_reason IS NULL)", name="released_for_a_reason"),
         CheckConstraint("status IN ('new', 'reserved', 'backordered', 'on_hold', 'released')", name="status_known"),
         CheckConstraint("(waiting_since IS NOT NULL) = (status IN ('backordered', 'on_hold'))", name="waits_or_not"),
     )
@@ -163,6 +174,11 @@ class DemandRow(TenantScoped, InventoryBase):
     status: Mapped[str] = mapped_column(String(20))
     shortages: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    priority: Mapped[int] = mapped_column(Integer, server_default=text("100"))
+    country_code: Mapped[str | None] = mapped_column(String(2))
+    postal_code: Mapped[str | None] = mapped_column(String(20))
+    released_by: Mapped[str | None] = mapped_column(String(200))
+    released_reason: Mapped[str | None] = mapped_column(Text)
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
@@ -170,7 +186,7 @@ class DemandLineRow(TenantScoped, InventoryBase):
     """One SKU of an order, as the order spells it; ``sku_id`` is null while the catalogue does not know it.
 
     While the order waits for this SKU, ``waiting_since`` is set and ``quantity_open`` says what still has to be found
-    on the shelves: the line of waiting orders of a SKU is an index, not a scan.
+    on the shelves: the line of waiting orders of a SKU is an index, not a scan. ``priority`` is the order's.
     """
 
     __tablename__ = "demand_lines"
@@ -182,6 +198,7 @@ class DemandLineRow(TenantScoped, InventoryBase):
             "ix_demand_lines_waiting",
             "organization_id",
             "sku_id",
+            "priority",
             "waiting_since",
             "order_id",
             postgresql_include=["quantity_open"],
@@ -191,10 +208,19 @@ class DemandLineRow(TenantScoped, InventoryBase):
             "ix_demand_lines_unknown",
             "organization_id",
             "sku_key",
+            "priority",
             "waiting_since",
             "order_id",
             postgresql_where=text("sku_id IS NULL"),
         ),
+        Index(
+            "ix_demand_lines_waiting_order",
+            "organization_id",
+            "sku_id",
+            "order_id",
+            postgresql_where=text("waiting_since IS NOT NULL"),
+        ),
+        CheckConstraint("priority >= 0", name="priority_not_negative"),
     )
 
     order_id: Mapped[UUID] = mapped_column(Uuid)
@@ -204,6 +230,7 @@ class DemandLineRow(TenantScoped, InventoryBase):
     quantity: Mapped[int] = mapped_column(BigInteger)
     quantity_open: Mapped[int] = mapped_column(BigInteger)
     waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    priority: Mapped[int] = mapped_column(Integer, server_default=text("100"))
 
 
 class AllocationRow(TenantScoped, InventoryBase):
@@ -212,6 +239,16 @@ class AllocationRow(TenantScoped, InventoryBase):
     __tablename__ = "allocations"
     __table_args__ = (
         PrimaryKeyConstraint("organization_id", "order_id", "sku_id", "warehouse_id"),
+        *(
+            Index(
+                f"ix_allocations_{name}",
+                "organization_id",
+                f"{name}_id",
+                "order_id",
+                postgresql_where=text("quantity_reserved > 0"),
+            )
+            for name in ("sku", "warehouse")
+        ),
         CheckConstraint("quantity_reserved >= 0", name="reserved_not_negative"),
         CheckConstraint("quantity_committed >= 0", name="committed_not_negative"),
         CheckConstraint("quantity_returned BETWEEN 0 AND quantity_committed", name="returned_was_committed"),

@@ -10,10 +10,21 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from rappit_inventory.domain.demands import Demand, DemandLine, DemandStatus, Held, Shortage
+from rappit_inventory.domain.allocation import Destination, Strategy
+from rappit_inventory.domain.demands import (
+    ORDINARY_PRIORITY,
+    Demand,
+    DemandLine,
+    DemandStatus,
+    ForceRelease,
+    Held,
+    Shortage,
+)
+from rappit_inventory.domain.policy import StockPolicy
 
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _NOBODY = UUID(int=0)
+_UNCHOSEN = StockPolicy()
 
 _INSERT = text("""
     INSERT INTO demands (organization_id, order_id, order_version, reservation_version, status, shortages, updated_at)
@@ -23,8 +34,12 @@ _INSERT = text("""
     ON CONFLICT DO NOTHING
 """)
 
+# How the organization wants its orders served rides along: it is looked up once a statement, not once a row.
 _READ_SQL = """
-    SELECT order_id, order_version, reservation_version, status, waiting_since, shortages
+    SELECT order_id, order_version, reservation_version, status, waiting_since, shortages, priority, country_code,
+           postal_code, released_by, released_reason,
+           (SELECT allocation_strategy FROM stock_settings WHERE organization_id = :organization_id) AS strategy,
+           (SELECT partial_reservations FROM stock_settings WHERE organization_id = :organization_id) AS partial
     FROM demands
     WHERE organization_id = :organization_id AND order_id = ANY(CAST(:order_ids AS uuid[]))
     ORDER BY order_id
@@ -46,13 +61,17 @@ _PARTS = text("""
 # An upsert of rows that exist: it finds them by key whatever the statistics say (see repository/levels.py).
 _WRITE = text("""
     INSERT INTO demands (organization_id, order_id, order_version, reservation_version, status, shortages,
-                         waiting_since, updated_at)
+                         waiting_since, priority, country_code, postal_code, released_by, released_reason, updated_at)
     SELECT :organization_id, n.*, :now
     FROM unnest(CAST(:order_ids AS uuid[]), CAST(:order_versions AS bigint[]), CAST(:reservation_versions AS bigint[]),
-                CAST(:statuses AS text[]), CAST(:shortages AS jsonb[]), CAST(:waiting_since AS timestamptz[])) AS n
+                CAST(:statuses AS text[]), CAST(:shortages AS jsonb[]), CAST(:waiting_since AS timestamptz[]),
+                CAST(:priorities AS int[]), CAST(:country_codes AS text[]), CAST(:postal_codes AS text[]),
+                CAST(:released_by AS text[]), CAST(:released_reasons AS text[])) AS n
     ON CONFLICT (organization_id, order_id) DO UPDATE
     SET order_version = excluded.order_version, reservation_version = excluded.reservation_version,
         status = excluded.status, shortages = excluded.shortages, waiting_since = excluded.waiting_since,
+        priority = excluded.priority, country_code = excluded.country_code, postal_code = excluded.postal_code,
+        released_by = excluded.released_by, released_reason = excluded.released_reason,
         updated_at = excluded.updated_at
 """)
 
@@ -62,10 +81,12 @@ _DROP_LINES = text("""
 """)
 
 _WRITE_LINES = text("""
-    INSERT INTO demand_lines (organization_id, order_id, sku_code, sku_id, quantity, quantity_open, waiting_since)
+    INSERT INTO demand_lines (organization_id, order_id, sku_code, sku_id, quantity, quantity_open, waiting_since,
+                              priority)
     SELECT :organization_id, n.*
     FROM unnest(CAST(:order_ids AS uuid[]), CAST(:sku_codes AS text[]), CAST(:sku_ids AS uuid[]),
-                CAST(:quantities AS bigint[]), CAST(:open AS bigint[]), CAST(:waiting_since AS timestamptz[])) AS n
+                CAST(:quantities AS bigint[]), CAST(:open AS bigint[]), CAST(:waiting_since AS timestamptz[]),
+                CAST(:priorities AS int[])) AS n
 """)
 
 _WRITE_HELD = text("""
@@ -82,9 +103,9 @@ _WRITE_HELD = text("""
 """)
 
 # One short walk of an index for each SKU, from where the last step ended; a line that needs more of the SKU than there
-# is cannot be filled and is passed by.
+# is cannot be filled and is passed by, unless orders may have a part. The index holds all that is looked at.
 _FILLABLE = text("""
-    SELECT c.order_id, min(c.waiting_since) AS waiting_since
+    SELECT c.order_id, min(c.priority) AS priority, min(c.waiting_since) AS waiting_since
     FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(l.quantity_available) FILTER (WHERE (
@@ -95,26 +116,27 @@ _FILLABLE = text("""
             SELECT active FROM skus WHERE organization_id = :organization_id AND id = k.sku_id)
     ) AS stock
     CROSS JOIN LATERAL (
-        SELECT w.order_id, w.waiting_since FROM demand_lines w
+        SELECT w.order_id, w.priority, w.waiting_since FROM demand_lines w
         WHERE w.organization_id = :organization_id AND w.sku_id = k.sku_id AND w.waiting_since IS NOT NULL
-          AND w.quantity_open <= stock.available AND stock.available > 0
-          AND (w.waiting_since, w.order_id) > (:after_since, :after_order)
-        ORDER BY w.waiting_since, w.order_id LIMIT :limit
+          AND stock.available > 0 AND (w.quantity_open <= stock.available OR (
+            SELECT partial_reservations FROM stock_settings WHERE organization_id = :organization_id))
+          AND (w.priority, w.waiting_since, w.order_id) > (:after_priority, :after_since, :after_order)
+        ORDER BY w.priority, w.waiting_since, w.order_id LIMIT :limit
     ) AS c
-    GROUP BY c.order_id ORDER BY waiting_since, c.order_id LIMIT :limit
+    GROUP BY c.order_id ORDER BY priority, waiting_since, c.order_id LIMIT :limit
 """)
 
 _NEWLY_KNOWN = text("""
-    SELECT c.order_id, min(c.waiting_since) AS waiting_since
+    SELECT c.order_id, min(c.priority) AS priority, min(c.waiting_since) AS waiting_since
     FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
     JOIN skus s ON s.organization_id = :organization_id AND s.id = k.sku_id
     CROSS JOIN LATERAL (
-        SELECT w.order_id, w.waiting_since FROM demand_lines w
+        SELECT w.order_id, w.priority, w.waiting_since FROM demand_lines w
         WHERE w.organization_id = :organization_id AND w.sku_key = s.code_key AND w.sku_id IS NULL
-          AND (w.waiting_since, w.order_id) > (:after_since, :after_order)
-        ORDER BY w.waiting_since, w.order_id LIMIT :limit
+          AND (w.priority, w.waiting_since, w.order_id) > (:after_priority, :after_since, :after_order)
+        ORDER BY w.priority, w.waiting_since, w.order_id LIMIT :limit
     ) AS c
-    GROUP BY c.order_id ORDER BY waiting_since, c.order_id LIMIT :limit
+    GROUP BY c.order_id ORDER BY priority, waiting_since, c.order_id LIMIT :limit
 """)
 
 _AWAITED = text("""
@@ -133,6 +155,12 @@ _AWAITED_IN = text("""
     ORDER BY w.sku_id
 """)
 
+_AWAITED_ANYWHERE = text("""
+    SELECT DISTINCT w.sku_id FROM demand_lines w
+    WHERE w.organization_id = :organization_id AND w.waiting_since IS NOT NULL AND w.sku_id IS NOT NULL
+    ORDER BY w.sku_id
+""")
+
 _AWAITED_BY_CODE = text("""
     SELECT s.id FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
     JOIN skus s ON s.organization_id = :organization_id AND s.id = k.sku_id
@@ -148,6 +176,12 @@ class Waiting:
 
     waiting_since: datetime
     order_id: UUID
+    priority: int = ORDINARY_PRIORITY
+
+    @property
+    def place(self) -> tuple[int, datetime, UUID]:
+        """Return what sorts the line."""
+        return (self.priority, self.waiting_since, self.order_id)
 
 
 class DemandRepository:
@@ -211,15 +245,15 @@ class DemandRepository:
             statuses=[demand.status.value for demand in demands],
             shortages=[json.dumps([asdict(shortage) for shortage in demand.shortages]) for demand in demands],
             waiting_since=[demand.waiting_since for demand in demands],
+            priorities=[demand.priority for demand in demands],
+            country_codes=[demand.destination and demand.destination.country_code for demand in demands],
+            postal_codes=[demand.destination and demand.destination.postal_code for demand in demands],
+            released_by=[demand.force_release and demand.force_release.actor for demand in demands],
+            released_reasons=[demand.force_release and demand.force_release.reason for demand in demands],
         )
         await self._run(_DROP_LINES, order_ids=order_ids)
         lines = [(demand, line) for demand in demands for line in demand.lines]
-        short = {demand.order_id: demand.short_skus() for demand in demands}
-
-        def waits(demand: Demand, line: DemandLine) -> bool:
-            # Only for what is short or unknown: an order is not in the line of a SKU that would not help it.
-            return demand.is_waiting and (line.sku_id is None or line.sku_id in short[demand.order_id])
-
+        waiting = {(demand.order_id, line.sku_code) for demand in demands for line in demand.waiting_lines()}
         if lines:
             await self._run(
                 _WRITE_LINES,
@@ -227,8 +261,14 @@ class DemandRepository:
                 sku_codes=[line.sku_code for _, line in lines],
                 sku_ids=[line.sku_id for _, line in lines],
                 quantities=[line.quantity for _, line in lines],
-                open=[_open(demand, line) if waits(demand, line) else 0 for demand, line in lines],
-                waiting_since=[demand.waiting_since if waits(demand, line) else None for demand, line in lines],
+                open=[
+                    _open(demand, line) if (demand.order_id, line.sku_code) in waiting else 0 for demand, line in lines
+                ],
+                waiting_since=[
+                    demand.waiting_since if (demand.order_id, line.sku_code) in waiting else None
+                    for demand, line in lines
+                ],
+                priorities=[demand.priority for demand, _ in lines],
             )
         held = [(demand.order_id, key, units) for demand in demands for key, units in demand.held.items()]
         if held:
@@ -254,11 +294,16 @@ class DemandRepository:
         wanted = sorted(set(sku_ids))
         if not wanted:
             return []
-        place = after or Waiting(_BEGINNING, _NOBODY)
+        place = after or Waiting(_BEGINNING, _NOBODY, -1)
         rows = await self._run(
-            statement, sku_ids=wanted, limit=limit, after_since=place.waiting_since, after_order=place.order_id
+            statement,
+            sku_ids=wanted,
+            limit=limit,
+            after_priority=place.priority,
+            after_since=place.waiting_since,
+            after_order=place.order_id,
         )
-        return [Waiting(row.waiting_since, row.order_id) for row in rows]
+        return [Waiting(row.waiting_since, row.order_id, row.priority) for row in rows]
 
     async def awaited(self, sku_ids: Iterable[UUID]) -> list[UUID]:
         """Return those of some SKUs that an order waits for. The caller holds the locks of their levels."""
@@ -267,6 +312,10 @@ class DemandRepository:
     async def awaited_in(self, warehouse_id: UUID) -> list[UUID]:
         """Return the SKUs in one warehouse that an order waits for. Under the exclusive catalogue lock."""
         return list((await self._run(_AWAITED_IN, warehouse_id=warehouse_id)).scalars())
+
+    async def awaited_anywhere(self) -> list[UUID]:
+        """Return every SKU that an order waits for. Under the exclusive catalogue lock."""
+        return list((await self._run(_AWAITED_ANYWHERE)).scalars())
 
     async def awaited_by_code(self, sku_ids: Iterable[UUID]) -> list[UUID]:
         """Return those of some new SKUs that an order on hold names. Under the exclusive catalogue lock."""
@@ -285,7 +334,15 @@ def _demand(row: Any) -> Demand:
         status=DemandStatus(row.status),
         waiting_since=row.waiting_since,
         shortages=[Shortage(**shortage) for shortage in row.shortages],
+        priority=row.priority,
+        destination=Destination(row.country_code, row.postal_code) if row.country_code else None,
+        force_release=ForceRelease(row.released_by, row.released_reason) if row.released_by else None,
+        policy=_policy(row),
     )
+
+
+def _policy(row: Any) -> StockPolicy:
+    return _UNCHOSEN if row.strategy is None else StockPolicy(Strategy(row.strategy), row.partial)
 
 
 def _open(demand: Demand, line: DemandLine) -> int:

@@ -15,7 +15,7 @@ from rappit_inventory.domain.stock import Level, Shelves
 _READ_SQL = """
     SELECT l.sku_id, l.warehouse_id, s.code AS sku_code, w.code AS warehouse_code, w.priority,
            l.quantity_total, l.quantity_reserved, l.quantity_damaged, l.quantity_quarantined, l.reorder_point,
-           s.active AND w.active AS active, s.active AS sku_active
+           s.active AND w.active AS active, s.active AS sku_active, w.country_code, w.postal_code
     FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
     CROSS JOIN LATERAL (
         SELECT * FROM inventory_levels
@@ -26,7 +26,9 @@ _READ_SQL = """
         SELECT code, active FROM skus WHERE organization_id = :organization_id AND id = k.sku_id LIMIT 1
     ) AS s
     CROSS JOIN LATERAL (
-        SELECT code, priority, active FROM warehouses
+        SELECT code, priority, active, coalesce(address->>'country_code', country_code) AS country_code,
+               address->>'postal_code' AS postal_code
+        FROM warehouses
         WHERE organization_id = :organization_id AND id = l.warehouse_id LIMIT 1
     ) AS w
 """

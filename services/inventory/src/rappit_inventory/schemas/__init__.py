@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportStatus
 from rappit_inventory.domain.stock import MAX_QUANTITY
-from rappit_inventory.messages import AllocatedLine, Reason, ShortLine
 from rappit_inventory.service.adjust import AdjustmentReason
 
 MAX_SKUS_AT_ONCE = 5_000
@@ -281,19 +280,3 @@ class DemandLineRead(BaseModel):
 
     sku: str
     quantity: int
-
-
-class ReservationRead(BaseModel):
-    """What an order needs, holds and waits for."""
-
-    order_id: UUID
-    order_version: int
-    reservation_version: int
-    status: str
-    reason: Reason | None
-    message: str | None
-    lines: list[DemandLineRead]
-    allocations: list[AllocatedLine]
-    shortages: list[ShortLine]
-    unknown_skus: list[str]
-    waiting_since: datetime | None

@@ -35,7 +35,12 @@ ItemT = TypeVar("ItemT")
 
 def reason_of(demand: Demand) -> Reason | None:
     """Return why a demand waits, as a code."""
-    return _REASONS.get(demand.status)
+    return reason_for(demand.status, is_set_aside=demand.is_set_aside)
+
+
+def reason_for(status: DemandStatus, *, is_set_aside: bool) -> Reason | None:
+    """Return why a demand of a status waits, as a code. What a person wants has none: the message says it."""
+    return None if is_set_aside else _REASONS.get(status)
 
 
 def allocations_of(demand: Demand, shelves: Shelves) -> list[AllocatedLine]:
@@ -115,7 +120,13 @@ def announce_arrival(
     """Have the line of orders that wait for some SKUs served, from a place on."""
     place = None if after is None else WaitingPosition(waiting_since=after.waiting_since, order_id=after.order_id)
     for part in _parts(sku_ids, MAX_FILLED_SKUS):
-        event = StockArrived(organization_id=unit.organization_id, sku_ids=list(part), after=place, occurred_at=now)
+        event = StockArrived(
+            organization_id=unit.organization_id,
+            sku_ids=list(part),
+            after=place,
+            after_priority=None if after is None else after.priority,
+            occurred_at=now,
+        )
         unit.outbox.add(event)
 
 

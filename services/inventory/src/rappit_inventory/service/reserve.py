@@ -4,11 +4,12 @@ The number of round trips to the database does not grow with the number of order
 are taken in the order that ``repository/locks.py`` fixes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from rappit_inventory.domain.allocation import Destination
 from rappit_inventory.domain.demands import Demand, DemandLine, settle
 from rappit_inventory.domain.stock import Shelves, Source
 from rappit_inventory.repository.demands import Waiting
@@ -27,6 +28,7 @@ class OrderVersion:
     version: int
     demand: tuple[tuple[str, int], ...]
     traceparent: str | None = None
+    destination: Destination | None = None
 
     @property
     def trace_id(self) -> str | None:
@@ -38,8 +40,8 @@ class OrderVersion:
 async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *, now: datetime) -> list[Demand]:
     """Apply the newest versions of some orders' demands, first come first served, and answer each.
 
-    An order that waits longer and can now be filled from the same SKUs is served before. Versions that are not newer
-    than what was applied change nothing and are not answered.
+    An order that waits longer and can now be filled from the same SKUs is served before; one that was put behind is
+    served after. Versions that are not newer than what was applied change nothing and are not answered.
 
     Args:
         unit: The transaction.
@@ -65,12 +67,14 @@ async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *,
         if demands[order.order_id].accept(
             order.version,
             (DemandLine(code.strip(), quantity, sku_ids.get(code.strip())) for code, quantity in order.demand),
+            order.destination,
         )
     ]
     waiting = [demands[order_id] for order_id in ahead if demands[order_id].is_waiting]
     if not accepted and not waiting:
         return []
-    return await _settle_all(unit, [*waiting, *accepted], newest, now=now)
+    line_up = sorted([*waiting, *accepted], key=lambda demand: demand.priority)
+    return await settle_all(unit, line_up, newest, now=now)
 
 
 async def fill_waiting(unit: InventoryUnit, sku_ids: Sequence[UUID], after: Waiting | None, *, now: datetime) -> None:
@@ -88,12 +92,12 @@ async def fill_waiting(unit: InventoryUnit, sku_ids: Sequence[UUID], after: Wait
         *await unit.demands.newly_known(sku_ids, limit=MAX_WAITING_ORDERS, after=after),
     ]
     places = {waiting.order_id: waiting for waiting in line}
-    step = sorted(places.values(), key=lambda x: (x.waiting_since, x.order_id))[:MAX_WAITING_ORDERS]
+    step = sorted(places.values(), key=lambda waiting: waiting.place)[:MAX_WAITING_ORDERS]
     if not step:
         return
     demands = await unit.demands.lock((), (waiting.order_id for waiting in step), now)
     still = [demands[waiting.order_id] for waiting in step if demands[waiting.order_id].is_waiting]
-    await _settle_all(unit, still, {}, now=now)
+    await settle_all(unit, still, {}, now=now)
     if len(step) == MAX_WAITING_ORDERS:
         announce_arrival(unit, sku_ids, now=now, after=step[-1])
 
@@ -115,18 +119,36 @@ async def lock_shelves(unit: InventoryUnit, demands: Iterable[Demand], others: I
     return await unit.levels.lock(sku_ids)
 
 
-async def _settle_all(
-    unit: InventoryUnit, demands: Sequence[Demand], versions: dict[UUID, OrderVersion], *, now: datetime
+async def settle_all(
+    unit: InventoryUnit,
+    demands: Sequence[Demand],
+    versions: Mapping[UUID, OrderVersion],
+    *,
+    now: datetime,
+    sources: Mapping[UUID, Source] | None = None,
 ) -> list[Demand]:
+    """Settle locked demands one after another, write what came of it and answer those it concerns.
+
+    Args:
+        unit: The transaction, which holds the catalogue lock.
+        demands: In the order in which they are served.
+        versions: Of which of them, by order, a new version came.
+        now: When.
+        sources: What the ledger says of those that a person did something with, by order; they are answered as well.
+
+    Returns:
+        The demands that were answered.
+    """
     await resolve_lines(unit, (demand for demand in demands if demand.order_id not in versions))
     shelves = await lock_shelves(unit, demands)
-    answered: list[Demand] = []
+    acts, answered = sources or {}, list[Demand]()
     for position, demand in enumerate(demands):
         version = versions.get(demand.order_id)
-        source = Source("order", demand.order_id, ACTOR, version.trace_id if version else None)
+        ordinary = Source("order", demand.order_id, ACTOR, version.trace_id if version else None)
+        source = acts.get(demand.order_id, ordinary)
         # A microsecond apart, so that those who came together keep their order in the line.
         changed = settle(demand, shelves, source, now=now + timedelta(microseconds=position))
-        if changed or version is not None:
+        if changed or version is not None or demand.order_id in acts:
             demand.reservation_version += 1
             answered.append(demand)
     await unit.levels.save(shelves, now)
