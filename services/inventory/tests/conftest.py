@@ -152,7 +152,7 @@ class Merchant:
         return answer.json()["detail"]
 
     async def assert_ledger_matches(self) -> None:
-        """Every level equals the sum of its ledger, and what orders hold of it."""
+        """Every level equals the sum of its ledger, and what orders and holds have of it."""
         rows = await self.sql(
             """
             SELECT l.quantity_total, l.quantity_reserved,
@@ -160,7 +160,10 @@ class Merchant:
                    coalesce(sum(g.reserved_after - g.reserved_before), 0) AS reserved,
                    (SELECT coalesce(sum(a.quantity_reserved), 0) FROM allocations a
                     WHERE a.organization_id = l.organization_id AND a.sku_id = l.sku_id
-                      AND a.warehouse_id = l.warehouse_id) AS held
+                      AND a.warehouse_id = l.warehouse_id)
+                 + (SELECT coalesce(sum(h.quantity_held), 0) FROM hold_lines h
+                    WHERE h.organization_id = l.organization_id AND h.sku_id = l.sku_id
+                      AND h.warehouse_id = l.warehouse_id) AS held
             FROM inventory_levels l LEFT JOIN stock_ledger g USING (organization_id, sku_id, warehouse_id)
             WHERE l.organization_id = $1 GROUP BY l.organization_id, l.sku_id, l.warehouse_id
             """,

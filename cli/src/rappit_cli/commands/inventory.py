@@ -1,16 +1,18 @@
-"""``inventory``: stock levels, their verification, and imports."""
+"""``inventory``: stock levels, their verification, imports, and holds."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rappit_cli.commands import holds
 from rappit_cli.connection import DEFAULT_ROWS, AsJson, Limit, connected
 from rappit_cli.output import note_more, print_json, print_line, print_table
 
 SHOWN_ERRORS = 100
 
-app = typer.Typer(no_args_is_help=True, help="Stock levels and imports.")
+app = typer.Typer(no_args_is_help=True, help="Stock levels, imports and holds.")
+app.add_typer(holds.app, name="holds")
 
 
 @app.command("import")
@@ -54,7 +56,7 @@ def verify_stock(
     reason: Annotated[str, typer.Option(help="Why, for the ledger.")] = "requested with the command line",
     as_json: AsJson = False,
 ) -> None:
-    """Compare stock levels with the ledger and with what orders hold. Ends with 1 when some are left that differ."""
+    """Compare stock levels with the ledger and with what is held. Ends with 1 when some are left that differ."""
     result: dict[str, Any] = {"levels": 0, "found": 0, "drifts": [], "repaired": 0, "unrepairable": []}
     cursor: str | None = None
     with connected() as api:

@@ -3,11 +3,14 @@
 from typing import Any
 
 from fastapi import FastAPI
+from rappit_common.clock import utc_now
+from rappit_common.idempotency import IdempotencyPurge
 from rappit_common.messaging.hot_consumer import HotSubscription
-from rappit_common.service import Runtime, StatefulService
+from rappit_common.service import Part, Runtime, StatefulService
 
 from rappit_inventory import endpoints
 from rappit_inventory.consumers import hot_reservations, make_reservation_batcher, make_router
+from rappit_inventory.flows.hold_expiry import HoldExpiry
 from rappit_inventory.messages import COMMIT, FILL, RESERVE, ReservationChanged, StockArrived, StockChanged, StockLow
 from rappit_inventory.settings import InventorySettings
 from rappit_inventory.unit import InventoryUnit
@@ -18,6 +21,15 @@ MAX_IMPORT_BYTES = 210 * 1024 * 1024
 def install_api(app: FastAPI, _runtime: Runtime[InventorySettings, InventoryUnit]) -> None:
     """Add the HTTP surface."""
     endpoints.install(app)
+
+
+def parts(runtime: Runtime[InventorySettings, InventoryUnit], role: str) -> list[Part]:
+    """Return the background parts of a role."""
+    # Beside the relay, which forgets old messages and is nudged by what is announced.
+    if role != "relay":
+        return []
+    expiry = HoldExpiry(runtime.units, now=utc_now, poll_s=runtime.settings.hold_expiry_poll_s)
+    return [expiry, IdempotencyPurge(runtime.units)]
 
 
 def hot_subscriptions(runtime: Runtime[InventorySettings, InventoryUnit]) -> list[HotSubscription[Any]]:
@@ -41,5 +53,6 @@ SERVICE = StatefulService(
     subscriptions=(RESERVE, COMMIT, FILL),
     publishes=(ReservationChanged, StockChanged, StockArrived, StockLow),
     hot_subscriptions=hot_subscriptions,
+    parts=parts,
     larger_bodies={"/inventory/bulk": MAX_IMPORT_BYTES},
 )

@@ -9,3 +9,4 @@ class InventorySettings(StatefulSettings):
 
     reservation_prefetch: int = Field(default=400, ge=1, le=2_000)
     reservation_batch_orders: int = Field(default=200, ge=1, le=500)
+    hold_expiry_poll_s: float = Field(default=1.0, gt=0, le=60)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from uuid import UUID
 
+from rappit_common.idempotency import IdempotencyKeys
 from rappit_common.unit_of_work import UnitOfWork
 from sqlalchemy import event
 
@@ -12,6 +13,7 @@ from rappit_inventory.repository.availability import AvailabilityRepository
 from rappit_inventory.repository.catalogue import CatalogueRepository
 from rappit_inventory.repository.counts import CountRepository
 from rappit_inventory.repository.demands import DemandRepository
+from rappit_inventory.repository.holds import HoldRepository
 from rappit_inventory.repository.imports import ImportRepository
 from rappit_inventory.repository.ledger import LedgerRepository
 from rappit_inventory.repository.level_list import LevelListRepository
@@ -61,6 +63,16 @@ class InventoryUnit(UnitOfWork):
     def demands(self) -> DemandRepository:
         """Demands of orders."""
         return DemandRepository(self.session, self.organization_id)
+
+    @cached_property
+    def holds(self) -> HoldRepository:
+        """Units kept for carts, and by hand."""
+        return HoldRepository(self.session, self.organization_id)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyKeys:
+        """Which requests were answered before."""
+        return IdempotencyKeys(self.session, self.organization_id)
 
     @cached_property
     def shipments(self) -> ShipmentRepository:

@@ -5,13 +5,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from rappit_common.database.engine import asyncpg_url
+from rappit_common.idempotency import idempotency_keys
 from rappit_inventory.models import InventoryBase
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 pytestmark = pytest.mark.server
 
-TENANT_TABLES = [table.name for table in InventoryBase.metadata.sorted_tables]
+TENANT_TABLES = [table.name for table in InventoryBase.metadata.sorted_tables] + [idempotency_keys.name]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ class Demand:
     lines: list[DemandLine] = field(default_factory=list[DemandLine])
     held: dict[tuple[UUID, UUID], Held] = field(default_factory=dict[tuple[UUID, UUID], Held])
     shortages: list[Shortage] = field(default_factory=list[Shortage])
+    is_expected: bool = False
+    """Somebody spoke of the order before its first version came: a hold may be promised to it."""
 
     @property
     def is_waiting(self) -> bool:

@@ -21,6 +21,7 @@ _INSERT = text("""
     FROM unnest(CAST(:order_ids AS uuid[])) WITH ORDINALITY AS n(order_id, position)
     ORDER BY n.position
     ON CONFLICT DO NOTHING
+    RETURNING order_id
 """)
 
 _READ_SQL = """
@@ -168,11 +169,13 @@ class DemandRepository:
             known: Orders that are known to have a demand.
             now: When a demand is made.
         """
-        fresh = sorted(set(new))
-        if fresh:
-            await self._run(_INSERT, order_ids=fresh, now=now)
-        rows = await self._run(_LOCK, order_ids=sorted({*fresh, *known}))
+        spoken_of, made = sorted(set(new)), set[UUID]()
+        if spoken_of:
+            made.update((await self._run(_INSERT, order_ids=spoken_of, now=now)).scalars())
+        rows = await self._run(_LOCK, order_ids=sorted({*spoken_of, *known}))
         demands = {row.order_id: _demand(row) for row in rows}
+        for demand in demands.values():
+            demand.is_expected = demand.order_version == 0 and demand.order_id not in made
         await self._fill_parts(demands)
         return demands
 

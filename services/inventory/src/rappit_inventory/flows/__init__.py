@@ -1,0 +1,1 @@
+"""What spans several transactions: files that are kept first and applied later."""
