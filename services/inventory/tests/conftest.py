@@ -1,8 +1,10 @@
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +23,8 @@ from rappit_common.web.auth import Principal, Role, Tokens
 from rappit_inventory.composition import SERVICE
 from rappit_inventory.settings import InventorySettings
 from rappit_inventory.unit import InventoryUnit
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass
