@@ -172,10 +172,12 @@ class DemandRepository:
         spoken_of, made = sorted(set(new)), set[UUID]()
         if spoken_of:
             made.update((await self._run(_INSERT, order_ids=spoken_of, now=now)).scalars())
-        rows = await self._run(_LOCK, order_ids=sorted({*spoken_of, *known}))
-        demands = {row.order_id: _demand(row) for row in rows}
-        for demand in demands.values():
-            demand.is_expected = demand.order_version == 0 and demand.order_id not in made
+        # Whoever makes a row has its lock, and knows what is in it.
+        demands = {order_id: Demand(order_id) for order_id in spoken_of if order_id in made}
+        found = sorted({*spoken_of, *known} - made)
+        for row in await self._run(_LOCK, order_ids=found) if found else ():
+            demand = demands[row.order_id] = _demand(row)
+            demand.is_expected = demand.order_version == 0
         await self._fill_parts(demands)
         return demands
 
