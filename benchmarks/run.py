@@ -5,21 +5,24 @@ Needs real servers, named in the environment; `rappit-devstack run -- python ben
 
 import argparse
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import uvloop
 from measuring import FULL, QUICK, Effort, Outcome, compare, compare_times, skipped
 from rich.console import Console
 from rich.table import Table
+from rows.bare_reservations import find_pgbench
 from rows.consume import MessagesConsumed, TracingSampled
 from rows.imports import MEMORY_GOAL_BYTES, Imports, find_psql
 from rows.relay import STEADY_RATE, OutboxRelayed
-from rows.reservations import Reservations, find_pgbench
+from rows.reservations import HotReservations, ManySkus, Reservations
 from rows.webhooks import WebhooksAccepted, WebhooksSpooled, tail_of
 from stand import Stand, open_stand
 
 LOAD_PART = 0.7
 HELD_P50_MS = 50.0
+AT_ONCE = (1, 4, 16, 64)
 
 console = Console(width=140)
 
@@ -53,12 +56,29 @@ async def spooled(stand: Stand, effort: Effort) -> list[Outcome]:
     return [outcome]
 
 
-async def reserved(stand: Stand, effort: Effort) -> list[Outcome]:
-    say(f"[bold]{Reservations.title}")
+async def reserved(stand: Stand, effort: Effort, at_once: tuple[int | None, ...] = (None,)) -> list[Outcome]:
+    outcomes: list[Outcome] = []
     pgbench = find_pgbench()
-    if pgbench is None:
-        return [skipped(Reservations.title, Reservations.goal, "no pgbench found: install postgresql-contrib")]
-    async with Reservations(stand, pgbench) as row:
+    for held in at_once:
+        for make in (Reservations, HotReservations):
+            if pgbench is None:
+                reason = "no pgbench found: install postgresql-contrib"
+                outcomes.append(skipped(make.title, make.goal or 0, reason))
+                continue
+            async with make(stand, pgbench, held) as row:
+                say(f"[bold]{row.title}")
+                outcome, _ = await compare(row, effort, say)
+                outcomes.append(outcome)
+    return outcomes
+
+
+async def reserved_at_once(stand: Stand, effort: Effort) -> list[Outcome]:
+    return await reserved(stand, effort, AT_ONCE)
+
+
+async def many_skus(stand: Stand, effort: Effort) -> list[Outcome]:
+    say(f"[bold]{ManySkus.title}")
+    async with ManySkus(stand) as row:
         outcome, _ = await compare(row, effort, say)
     return [outcome]
 
@@ -106,13 +126,18 @@ async def imported(stand: Stand, effort: Effort) -> list[Outcome]:
     return [outcome, memory]
 
 
-ROWS = {
+ROWS: dict[str, Callable[[Stand, Effort], Awaitable[list[Outcome]]]] = {
     "accept": accepted,
     "spool": spooled,
     "reserve": reserved,
     "relay": relayed,
     "consume": consumed,
     "import": imported,
+}
+# How a row changes as something grows: minutes, and left out of the quick run unless they are named.
+GROWTH: dict[str, Callable[[Stand, Effort], Awaitable[list[Outcome]]]] = {
+    "reserve-at-once": reserved_at_once,
+    "many-skus": many_skus,
 }
 
 
@@ -130,7 +155,7 @@ async def measure(rows: list[str], effort: Effort) -> list[Outcome]:
     outcomes: list[Outcome] = []
     async with open_stand() as stand:
         for name in rows:
-            outcomes += await ROWS[name](stand, effort)
+            outcomes += await {**ROWS, **GROWTH}[name](stand, effort)
     return outcomes
 
 
@@ -139,15 +164,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a minute or two, for the direction only")
     parser.add_argument("--check", action="store_true", help="end with 1 when a goal is missed")
     parser.add_argument("--file-rows", type=int, help="rows of an imported file")
-    parser.add_argument("rows", nargs="*", help=f"which of: {', '.join(ROWS)}; all when none is named")
+    parser.add_argument("rows", nargs="*", help=f"which of: {', '.join((*ROWS, *GROWTH))}; all when none is named")
     given = parser.parse_args()
-    unknown = set(given.rows) - set(ROWS)
+    unknown = set(given.rows) - {*ROWS, *GROWTH}
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     effort = QUICK if given.quick else FULL
     if given.file_rows:
         effort = replace(effort, file_rows=given.file_rows)
-    outcomes = uvloop.run(measure(given.rows or list(ROWS), effort))
+    rows = given.rows or (list(ROWS) if given.quick else [*ROWS, *GROWTH])
+    outcomes = uvloop.run(measure(rows, effort))
     show(outcomes)
     if given.check and any(outcome.is_met is False for outcome in outcomes):
         sys.exit(1)

@@ -1,8 +1,10 @@
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +23,8 @@ from rappit_common.web.auth import Principal, Role, Tokens
 from rappit_inventory.composition import SERVICE
 from rappit_inventory.settings import InventorySettings
 from rappit_inventory.unit import InventoryUnit
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass
@@ -153,7 +157,7 @@ class Merchant:
         return answer.json()["detail"]
 
     async def assert_ledger_matches(self) -> None:
-        """Every level equals the sum of its ledger, and what orders hold of it."""
+        """Every level equals the sum of its ledger, and what orders and holds have of it."""
         rows = await self.sql(
             """
             SELECT l.quantity_total, l.quantity_reserved,
@@ -161,7 +165,10 @@ class Merchant:
                    coalesce(sum(g.reserved_after - g.reserved_before), 0) AS reserved,
                    (SELECT coalesce(sum(a.quantity_reserved), 0) FROM allocations a
                     WHERE a.organization_id = l.organization_id AND a.sku_id = l.sku_id
-                      AND a.warehouse_id = l.warehouse_id) AS held
+                      AND a.warehouse_id = l.warehouse_id)
+                 + (SELECT coalesce(sum(h.quantity_held), 0) FROM hold_lines h
+                    WHERE h.organization_id = l.organization_id AND h.sku_id = l.sku_id
+                      AND h.warehouse_id = l.warehouse_id) AS held
             FROM inventory_levels l LEFT JOIN stock_ledger g USING (organization_id, sku_id, warehouse_id)
             WHERE l.organization_id = $1 GROUP BY l.organization_id, l.sku_id, l.warehouse_id
             """,

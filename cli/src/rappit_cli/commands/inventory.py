@@ -1,15 +1,16 @@
-"""``inventory``: stock levels, their verification, imports, and reservations."""
+"""``inventory``: stock levels, their verification, imports, reservations, and holds."""
 
 from typing import Annotated, Any
 
 import typer
 
-from rappit_cli.commands import imports, reservations
+from rappit_cli.commands import holds, imports, reservations
 from rappit_cli.connection import DEFAULT_ROWS, AsJson, Limit, connected
 from rappit_cli.output import note_more, print_json, print_line, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Stock levels, imports and reservations.")
+app = typer.Typer(no_args_is_help=True, help="Stock levels, imports, reservations and holds.")
 app.add_typer(reservations.app, name="reservations")
+app.add_typer(holds.app, name="holds")
 app.command("import")(imports.import_stock)
 app.command("import-skus")(imports.import_skus)
 app.command("imports")(imports.list_imports)
@@ -26,7 +27,7 @@ def verify_stock(
     reason: Annotated[str, typer.Option(help="Why, for the ledger.")] = "requested with the command line",
     as_json: AsJson = False,
 ) -> None:
-    """Compare stock levels with the ledger and with what orders hold. Ends with 1 when some are left that differ."""
+    """Compare stock levels with the ledger and with what is held. Ends with 1 when some are left that differ."""
     result: dict[str, Any] = {"levels": 0, "found": 0, "drifts": [], "repaired": 0, "unrepairable": []}
     cursor: str | None = None
     with connected() as api:

@@ -64,6 +64,8 @@ def configure_logs(service: str, level: str = "INFO") -> None:
             ],
         )
     )
+    # No line says these of itself, and asking for them is a part of each line's cost.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

@@ -12,24 +12,25 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _propagator = TraceContextTextMapPropagator()
 # Asked for once: making it anew was a tenth of a message's cost. Until a tracer is configured it makes no spans.
 _tracer = trace.get_tracer("rappit")
 _is_exporting = False
+_is_configured = False
+_sampler = TraceIdRatioBased(1.0)
 _ids = RandomIdGenerator()
 TRACEPARENT = "traceparent"
 
 
 def configure_tracing(service: str, *, sample_ratio: float = 1.0, otlp_endpoint: str | None = None) -> None:
     """Install the tracer of the process. Spans leave only when an OTLP endpoint is named; trace ids flow always."""
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": service}), sampler=ParentBased(TraceIdRatioBased(sample_ratio))
-    )
-    global _is_exporting  # noqa: PLW0603 - one for the process, as the tracer's provider is
-    _is_exporting = bool(otlp_endpoint)
+    global _is_exporting, _is_configured, _sampler  # noqa: PLW0603 - one for the process, as the tracer's provider is
+    _sampler = TraceIdRatioBased(sample_ratio)
+    provider = TracerProvider(resource=Resource.create({"service.name": service}), sampler=ParentBased(_sampler))
+    _is_exporting, _is_configured = bool(otlp_endpoint), True
     if otlp_endpoint:
         exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
         provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -73,10 +74,14 @@ def continued_span(name: str, headers: Mapping[str, str], kind: SpanKind = SpanK
 
 
 def _begin(name: str, parent: Context, kind: SpanKind) -> Span:
-    above = trace.get_current_span(parent).get_span_context()
-    if _is_exporting or not above.is_valid:
+    if _is_exporting or not _is_configured:
         return _tracer.start_span(name, context=parent, kind=kind)
-    # Recorded for nobody: only its ids matter, at a tenth of a span's cost. The sampling is the parent's either way.
-    return NonRecordingSpan(
-        SpanContext(above.trace_id, _ids.generate_span_id(), False, above.trace_flags, above.trace_state)  # noqa: FBT003 - is_remote
-    )
+    # Recorded for nobody: only its ids matter, at a tenth of a span's cost. The sampling is the parent's, or as ever.
+    above = trace.get_current_span(parent).get_span_context()
+    if above.is_valid:
+        trace_id, flags, state = above.trace_id, above.trace_flags, above.trace_state
+    else:
+        trace_id, state = _ids.generate_trace_id(), None
+        is_sampled = _sampler.should_sample(parent, trace_id, name).decision.is_sampled()
+        flags = TraceFlags(TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT)
+    return NonRecordingSpan(SpanContext(trace_id, _ids.generate_span_id(), False, flags, state))  # noqa: FBT003 - is_remote

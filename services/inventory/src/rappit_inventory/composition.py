@@ -3,12 +3,14 @@
 from typing import Any
 
 from fastapi import FastAPI
+from rappit_common.clock import utc_now
 from rappit_common.idempotency import IdempotencyPurge
 from rappit_common.messaging.hot_consumer import HotSubscription
 from rappit_common.service import Part, Runtime, StatefulService
 
 from rappit_inventory import endpoints
 from rappit_inventory.consumers import hot_reservations, make_reservation_batcher, make_router
+from rappit_inventory.flows.hold_expiry import HoldExpiry
 from rappit_inventory.flows.import_worker import ImportPurge, ImportWorker
 from rappit_inventory.messages import COMMIT, FILL, RESERVE, ReservationChanged, StockArrived, StockChanged, StockLow
 from rappit_inventory.settings import InventorySettings
@@ -25,12 +27,13 @@ def install_api(app: FastAPI, runtime: Runtime[InventorySettings, InventoryUnit]
 
 def parts(runtime: Runtime[InventorySettings, InventoryUnit], role: str) -> list[Part]:
     """Return the background parts of a role."""
+    settings = runtime.settings
     if role == "relay":
-        # Beside the relay, which forgets old messages.
-        return [IdempotencyPurge(runtime.units)]
+        # Beside the relay, which forgets old messages and is nudged by what is announced.
+        expiry = HoldExpiry(runtime.units, now=utc_now, poll_s=settings.hold_expiry_poll_s)
+        return [expiry, IdempotencyPurge(runtime.units)]
     if role != "worker":
         return []
-    settings = runtime.settings
     worker = ImportWorker(
         runtime.units,
         poll_s=settings.import_poll_s,

@@ -15,6 +15,7 @@ from rappit_inventory.repository.catalogue_imports import CatalogueImportReposit
 from rappit_inventory.repository.counts import CountRepository
 from rappit_inventory.repository.demands import DemandRepository
 from rappit_inventory.repository.exports import ExportRepository
+from rappit_inventory.repository.holds import HoldRepository
 from rappit_inventory.repository.import_announcements import ImportAnnouncements
 from rappit_inventory.repository.import_jobs import ImportJobRepository
 from rappit_inventory.repository.imports import ImportRepository
@@ -83,6 +84,11 @@ class InventoryUnit(UnitOfWork):
     def settings(self) -> SettingsRepository:
         """How orders are to be served."""
         return SettingsRepository(self.session, self.organization_id)
+
+    @cached_property
+    def holds(self) -> HoldRepository:
+        """Units kept for carts, and by hand."""
+        return HoldRepository(self.session, self.organization_id)
 
     @cached_property
     def shipments(self) -> ShipmentRepository:

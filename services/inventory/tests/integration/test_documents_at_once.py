@@ -1,11 +1,13 @@
-"""Transfers, counts, returns, moves between states, imports and reservations at once: no deadlock, and all adds up."""
+"""Transfers, counts, returns, holds, imports, reservations and the rest at once: no deadlock, and all adds up."""
 
 import asyncio
 import random
+from datetime import timedelta
 
 import pytest
 from rappit_common.clock import new_id, utc_now
 from rappit_common.errors import RappitError
+from rappit_inventory.domain.holds import HoldKind
 from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportOptions, ImportWork
 from rappit_inventory.domain.stock import StockState
 from rappit_inventory.domain.stock_file import StockRow
@@ -13,6 +15,7 @@ from rappit_inventory.service import count, transfer
 from rappit_inventory.service.adjust import Adjustment, StateMove, adjust_stock, move_state, set_thresholds
 from rappit_inventory.service.catalogue import change_sku, change_warehouse
 from rappit_inventory.service.count import Counter
+from rappit_inventory.service.hold import HoldStock, convert_hold, expire_holds, hold_stock, release_hold
 from rappit_inventory.service.import_stock import import_stock
 from rappit_inventory.service.reserve import OrderVersion, reserve_orders
 from rappit_inventory.service.ship import ShipmentVersion, apply_shipment
@@ -32,6 +35,7 @@ class Crowd:
         self.rng = random.Random(seed)
         self.orders = []
         self.transfers = []
+        self.holds = []
         self.refused = 0
 
     def sku(self):
@@ -95,6 +99,24 @@ class Crowd:
         options = ImportOptions(ImportKind.STOCK, self.rng.choice([ImportMode.SET, ImportMode.ADD]))
         await import_stock(unit, rows, ImportWork(new_id(), "crowd", options), now=utc_now())
 
+    async def hold(self, unit):
+        asked = HoldStock(
+            HoldKind.CART, dict.fromkeys(self.rng.sample(SKUS, 2), 1), "crowd", lasts=timedelta(minutes=1)
+        )
+        self.holds.append((await hold_stock(unit, asked, now=utc_now())).id)
+
+    async def end_hold(self, unit):
+        if self.holds:
+            chosen = self.rng.choice(self.holds)
+            step = self.rng.randrange(3)
+            if step == 0:
+                await release_hold(unit, chosen, actor="crowd", now=utc_now())
+            elif step == 1:
+                known = [order_id for order_id, _ in self.orders] + [new_id()]
+                await convert_hold(unit, chosen, self.rng.choice(known), now=utc_now())
+            else:
+                await expire_holds(unit, limit=self.rng.randint(1, 5), now=utc_now() + timedelta(minutes=2))
+
     async def verify(self, unit):
         found = await verify_stock(unit, Verify("crowd", "crowd", repair=True), now=utc_now())
         assert found.found == 0
@@ -115,6 +137,7 @@ async def test_everything_at_once_neither_deadlocks_nor_drifts(merchant):
     await merchant.stock({(sku, place): 30 for sku in SKUS for place in WAREHOUSES})
     crowd = Crowd(merchant, seed=15)
     often = [crowd.reserve] * 90 + [crowd.ship] * 40 + [crowd.adjust, crowd.set_aside, crowd.draft, crowd.arrive] * 30
+    often += [crowd.hold, crowd.end_hold] * 40
     kinds = often + [crowd.count, crowd.load, crowd.verify, crowd.change, crowd.switch] * 15
     crowd.rng.shuffle(kinds)
     gate = asyncio.Semaphore(8)

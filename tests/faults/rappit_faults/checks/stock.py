@@ -1,4 +1,4 @@
-"""Stock: on hand, reserved, what cannot be sold, what orders hold and the ledger tell one story, none below nothing."""
+"""Stock: on hand, reserved, what cannot be sold, what is held and the ledger tell one story, none below nothing."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,22 @@ from rappit_faults.checks.offence import Offence, Snapshot
 _LEVELS = """
     SELECT l.organization_id::text, s.code AS sku, w.code AS warehouse, l.quantity_total, l.quantity_reserved,
            l.quantity_damaged + l.quantity_quarantined AS unavailable, l.quantity_available,
-           coalesce(held.reserved, 0) AS held, coalesce(held.orders, '') AS orders,
+           coalesce(held.reserved, 0) AS held, coalesce(held.holders, '') AS holders,
            coalesce(told.total, 0) AS ledger_total, coalesce(told.reserved, 0) AS ledger_reserved,
            coalesce(told.unavailable, 0) AS ledger_unavailable
     FROM inventory.inventory_levels l
     JOIN inventory.skus s ON s.organization_id = l.organization_id AND s.id = l.sku_id
     JOIN inventory.warehouses w ON w.organization_id = l.organization_id AND w.id = l.warehouse_id
     LEFT JOIN (
-        SELECT organization_id, sku_id, warehouse_id, sum(quantity_reserved) AS reserved,
-               string_agg(order_id || ' holds ' || quantity_reserved, ', ') AS orders
-        FROM inventory.allocations WHERE quantity_reserved > 0 GROUP BY 1, 2, 3
+        SELECT organization_id, sku_id, warehouse_id, sum(units) AS reserved,
+               string_agg(holder || ' holds ' || units, ', ') AS holders
+        FROM (
+            SELECT organization_id, sku_id, warehouse_id, quantity_reserved AS units, 'order ' || order_id AS holder
+            FROM inventory.allocations WHERE quantity_reserved > 0
+            UNION ALL
+            SELECT organization_id, sku_id, warehouse_id, quantity_held, 'hold ' || hold_id
+            FROM inventory.hold_lines WHERE quantity_held > 0
+        ) units GROUP BY 1, 2, 3
     ) held ON (held.organization_id, held.sku_id, held.warehouse_id) = (l.organization_id, l.sku_id, l.warehouse_id)
     LEFT JOIN (
         SELECT organization_id, sku_id, warehouse_id, sum(total_after - total_before) AS total,
@@ -42,7 +48,7 @@ _BROKEN_CHAINS = """
 
 
 async def check_stock(snapshot: Snapshot, organization_ids: Sequence[str]) -> list[Offence]:
-    """On hand, reserved, what orders hold and the ledger agree for each SKU and warehouse, at any moment."""
+    """On hand, reserved, what orders and holds have of it and the ledger agree for each SKU and warehouse, always."""
     found: list[Offence] = []
     for row in await snapshot.fetch(_LEVELS, list(organization_ids)):
         offender = f"{row['sku']} in {row['warehouse']} of organization {row['organization_id']}"
@@ -52,7 +58,7 @@ async def check_stock(snapshot: Snapshot, organization_ids: Sequence[str]) -> li
             figures = f"on hand {total}, reserved {reserved}, unavailable {unavailable}, available {available}"
             found.append(Offence("oversold", offender, figures))
         if row["held"] != reserved:
-            why = f"orders hold {row['held']} of it, but {reserved} of {total} are reserved ({row['orders'][:300]})"
+            why = f"{row['held']} of it are held, but {reserved} of {total} are reserved ({row['holders'][:300]})"
             found.append(Offence("oversold" if row["held"] > reserved else "other", offender, why))
         told = (row["ledger_total"], row["ledger_reserved"], row["ledger_unavailable"])
         if told != (total, reserved, unavailable):

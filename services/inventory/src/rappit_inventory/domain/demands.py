@@ -100,6 +100,8 @@ class Demand:
     destination: Destination | None = None
     force_release: ForceRelease | None = None
     policy: StockPolicy = field(default_factory=StockPolicy)
+    is_expected: bool = False
+    """Somebody spoke of the order before its first version came: a hold may be promised to it."""
 
     @property
     def is_waiting(self) -> bool:

@@ -58,13 +58,13 @@ class InactiveWarehouseError(ConflictError):
 
 
 class UnknownDocumentError(NotFoundError):
-    """There is no such transfer or count."""
+    """There is no such transfer, count or hold."""
 
     code = "unknown_document"
 
 
 class DocumentClosedError(ConflictError):
-    """A transfer or count has come past the point where this can be done with it."""
+    """A transfer, count or hold has come past the point where this can be done with it."""
 
     code = "document_closed"
 

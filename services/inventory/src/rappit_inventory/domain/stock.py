@@ -23,6 +23,10 @@ class MovementKind(StrEnum):
     STATE = "state"
     TRANSFER = "transfer"
     COUNT = "count"
+    HOLD = "hold"
+    HOLD_RELEASE = "hold_release"
+    HOLD_EXPIRE = "hold_expire"
+    HOLD_CONVERT = "hold_convert"
     REPAIR = "repair"
 
 

@@ -78,7 +78,7 @@ async def _entries(unit: InventoryUnit, rows: Sequence[LedgerRow]) -> list[Ledge
 
 @router.post("/verifications", responses=errors(UnknownSkuError, InvalidCursorError))
 async def verify(body: VerificationCreate, unit: WriteUnit, principal: Staff, now: Now) -> VerificationRead:
-    """Compare levels with the ledger and with what orders hold; with `repair`, put right what drifted."""
+    """Compare levels with the ledger and with what is held; with `repair`, put right what drifted."""
     asked = Verify(principal.label, body.reason, body.skus, repair=body.repair)
     if body.cursor is not None:
         asked = replace(asked, after=decode_id_cursor(body.cursor))

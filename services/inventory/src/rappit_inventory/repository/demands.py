@@ -32,6 +32,7 @@ _INSERT = text("""
     FROM unnest(CAST(:order_ids AS uuid[])) WITH ORDINALITY AS n(order_id, position)
     ORDER BY n.position
     ON CONFLICT DO NOTHING
+    RETURNING order_id
 """)
 
 # How the organization wants its orders served rides along: it is looked up once a statement, not once a row.
@@ -202,11 +203,15 @@ class DemandRepository:
             known: Orders that are known to have a demand.
             now: When a demand is made.
         """
-        fresh = sorted(set(new))
-        if fresh:
-            await self._run(_INSERT, order_ids=fresh, now=now)
-        rows = await self._run(_LOCK, order_ids=sorted({*fresh, *known}))
-        demands = {row.order_id: _demand(row) for row in rows}
+        spoken_of, made = sorted(set(new)), set[UUID]()
+        if spoken_of:
+            made.update((await self._run(_INSERT, order_ids=spoken_of, now=now)).scalars())
+        # Whoever makes a row has its lock, and knows what is in it.
+        demands = {order_id: Demand(order_id) for order_id in spoken_of if order_id in made}
+        found = sorted({*spoken_of, *known} - made)
+        for row in await self._run(_LOCK, order_ids=found) if found else ():
+            demand = demands[row.order_id] = _demand(row)
+            demand.is_expected = demand.order_version == 0
         await self._fill_parts(demands)
         return demands
 

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from rappit_inventory.domain.stock import MovementKind
 from rappit_inventory.models import LedgerRow
 
-# One statement sees one moment: levels, their ledger and what orders hold are written together, so nothing needs to be
-# locked to compare them. Rows of the kind repair are left out, because they are what a level was put right by: the sum
-# of all others is the truth that it was put right to.
+# One statement sees one moment: levels, their ledger and what is held of them are written together, so nothing needs to
+# be locked to compare them. Rows of the kind repair are left out, because they are what a level was put right by: the
+# sum of all others is the truth that it was put right to.
 _DRIFT = """
     WITH told AS (
         SELECT sku_id, warehouse_id, sum(total_after - total_before) AS total,
@@ -24,10 +24,13 @@ _DRIFT = """
         WHERE organization_id = :organization_id AND kind <> 'repair' {of_skus}
         GROUP BY sku_id, warehouse_id
     ), held AS (
-        SELECT sku_id, warehouse_id, sum(quantity_reserved) AS reserved
-        FROM allocations
-        WHERE organization_id = :organization_id AND quantity_reserved > 0 {of_skus}
-        GROUP BY sku_id, warehouse_id
+        SELECT sku_id, warehouse_id, sum(units) AS reserved FROM (
+            SELECT sku_id, warehouse_id, quantity_reserved AS units FROM allocations
+            WHERE organization_id = :organization_id AND quantity_reserved > 0 {of_skus}
+            UNION ALL
+            SELECT sku_id, warehouse_id, quantity_held FROM hold_lines
+            WHERE organization_id = :organization_id AND quantity_held > 0 {of_skus}
+        ) AS u GROUP BY sku_id, warehouse_id
     ), compared AS (
         SELECT l.sku_id, l.warehouse_id, l.quantity_total, l.quantity_reserved, l.quantity_damaged,
                l.quantity_quarantined, CAST(coalesce(t.total, 0) AS bigint) AS total,

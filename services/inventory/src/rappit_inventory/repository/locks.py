@@ -6,11 +6,13 @@
    waiting could pass each other unseen, and the order would wait for ever.
 3. The document in hand, one at most: a transfer or a count.
 4. Demands, by order id (new ones are inserted in that order too).
-5. Levels, by SKU id and warehouse id.
-6. Whatever belongs to a locked demand (lines, allocations, shipments, returns) or document (its lines), which needs no
-   lock of its own.
+5. Holds, by id: after demands, since only the lock of an order's demand tells whether its first version has come and
+   taken what it was promised. Whoever ends what is due skips those that are locked.
+6. Levels, by SKU id and warehouse id.
+7. Whatever belongs to a locked demand (lines, allocations, shipments, returns), document or hold (its lines), which
+   needs no lock of its own.
 
-Lines of waiting orders are looked up without locks, to choose which demands to lock: after 5 when stock arrived, so
+Lines of waiting orders are looked up without locks, to choose which demands to lock: after 6 when stock arrived, so
 that an order that just decided to wait is seen.
 """
 

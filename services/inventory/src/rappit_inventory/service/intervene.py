@@ -77,7 +77,7 @@ async def release_reservation(unit: InventoryUnit, order_id: UUID, act: Act, *, 
         {"sku": units.sku, "warehouse_code": units.warehouse_code, "quantity": units.quantity}
         for units in await unit.reservations.held([order_id])
     ]
-    await settle_all(unit, [demand], {}, now=now, sources={order_id: act.source(order_id)})
+    await settle_all(unit, [demand], {}, now=now, acts={order_id: act.source(order_id)})
     await _note(unit, order_id, "released", {"lines": taken}, act, now)
 
 
@@ -102,7 +102,7 @@ async def resume_reservation(unit: InventoryUnit, order_id: UUID, act: Act, *, n
     demand.force_release = None
     still = [x for x in demands.values() if x.is_waiting or x is demand]
     still.sort(key=lambda x: (x.priority, x.waiting_since or now, x.order_id))
-    await settle_all(unit, still, {}, now=now, sources={order_id: act.source(order_id)})
+    await settle_all(unit, still, {}, now=now, acts={order_id: act.source(order_id)})
     await _note(unit, order_id, "resumed", {}, act, now)
 
 

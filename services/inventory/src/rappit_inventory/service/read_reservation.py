@@ -15,6 +15,7 @@ async def read_reservation(unit: InventoryUnit, order_id: UUID) -> tuple[Demand,
         UnknownReservationError: No demand of this order has reached us.
     """
     demand = await unit.demands.get(order_id)
-    if demand is None:
+    # Without a version it was only promised a hold.
+    if demand is None or not demand.order_version:
         raise UnknownReservationError(f"Nothing is known of order {order_id} here yet.", order_id=str(order_id))
     return demand, await unit.levels.read(key[0] for key in demand.held)

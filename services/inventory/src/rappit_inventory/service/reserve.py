@@ -4,13 +4,16 @@ The number of round trips to the database does not grow with the number of order
 are taken in the order that ``repository/locks.py`` fixes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from rappit_common.tracing import current_trace_id
+
 from rappit_inventory.domain.allocation import Destination
 from rappit_inventory.domain.demands import Demand, DemandLine, settle
+from rappit_inventory.domain.holds import Hold, hand_over
 from rappit_inventory.domain.stock import Shelves, Source
 from rappit_inventory.repository.demands import Waiting
 from rappit_inventory.service.announcements import announce_answer, announce_arrival, announce_stock
@@ -18,6 +21,7 @@ from rappit_inventory.unit import InventoryUnit
 
 MAX_WAITING_ORDERS = 200
 ACTOR = "orders"
+_NO_ACTS: Mapping[UUID, Source] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,7 @@ async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *,
             newest[order.order_id] = order
     await unit.locks.read_catalogue()
     sku_ids = await unit.catalogue.resolve(code.strip() for order in newest.values() for code, _ in order.demand)
-    line = await unit.demands.fillable(sku_ids.values(), limit=MAX_WAITING_ORDERS)
-    ahead = [waiting.order_id for waiting in line if waiting.order_id not in newest]
-    demands = await unit.demands.lock(newest, ahead, now)
+    waiting, demands = await lock_line(unit, sku_ids.values(), newest, now=now)
     accepted = [
         demands[order.order_id]
         for order in newest.values()
@@ -70,11 +72,11 @@ async def reserve_orders(unit: InventoryUnit, orders: Sequence[OrderVersion], *,
             order.destination,
         )
     ]
-    waiting = [demands[order_id] for order_id in ahead if demands[order_id].is_waiting]
     if not accepted and not waiting:
         return []
     line_up = sorted([*waiting, *accepted], key=lambda demand: demand.priority)
-    return await settle_all(unit, line_up, newest, now=now)
+    promised = await unit.holds.lock_promised(demand.order_id for demand in accepted if demand.is_expected)
+    return await settle_all(unit, line_up, newest, now=now, given=promised)
 
 
 async def fill_waiting(unit: InventoryUnit, sku_ids: Sequence[UUID], after: Waiting | None, *, now: datetime) -> None:
@@ -102,6 +104,20 @@ async def fill_waiting(unit: InventoryUnit, sku_ids: Sequence[UUID], after: Wait
         announce_arrival(unit, sku_ids, now=now, after=step[-1])
 
 
+async def lock_line(
+    unit: InventoryUnit, sku_ids: Iterable[UUID], new: Collection[UUID], *, now: datetime
+) -> tuple[list[Demand], dict[UUID, Demand]]:
+    """Lock the demands of ``new`` orders, and those that wait ahead of them for some SKUs and can now be filled.
+
+    Returns:
+        Those that wait ahead, longest first, and all that are locked by order id.
+    """
+    line = await unit.demands.fillable(sku_ids, limit=MAX_WAITING_ORDERS)
+    ahead = [waiting.order_id for waiting in line if waiting.order_id not in new]
+    demands = await unit.demands.lock(new, ahead, now)
+    return [demands[order_id] for order_id in ahead if demands[order_id].is_waiting], demands
+
+
 async def resolve_lines(unit: InventoryUnit, demands: Iterable[Demand]) -> None:
     """Look up again what the catalogue did not know when a demand was last settled."""
     lines = [line for demand in demands for line in demand.lines if line.sku_id is None]
@@ -125,36 +141,68 @@ async def settle_all(
     versions: Mapping[UUID, OrderVersion],
     *,
     now: datetime,
-    sources: Mapping[UUID, Source] | None = None,
+    given: Sequence[Hold] = (),
+    acts: Mapping[UUID, Source] | None = None,
 ) -> list[Demand]:
-    """Settle locked demands one after another, write what came of it and answer those it concerns.
+    """Settle locked demands in this order, write what came of it and answer them.
 
     Args:
-        unit: The transaction, which holds the catalogue lock.
-        demands: In the order in which they are served.
-        versions: Of which of them, by order, a new version came.
+        unit: The transaction.
+        demands: Of which some may be given a hold's units.
+        versions: The versions that are answered in any case, by order id.
         now: When.
-        sources: What the ledger says of those that a person did something with, by order; they are answered as well.
+        given: Locked holds whose units become those of the orders that they name.
+        acts: What the ledger says of orders that a person did something with, which are answered in any case.
 
     Returns:
         The demands that were answered.
     """
     await resolve_lines(unit, (demand for demand in demands if demand.order_id not in versions))
-    shelves = await lock_shelves(unit, demands)
-    acts, answered = sources or {}, list[Demand]()
+    shelves = await lock_shelves(unit, demands, (key[0] for hold in given for key in hold.units))
+    answered = settle_each(demands, versions, shelves, given, acts or {}, now=now)
+    await save_settled(unit, answered, versions, shelves, now=now)
+    await unit.holds.save(given)
+    return answered
+
+
+def settle_each(
+    demands: Sequence[Demand],
+    versions: Mapping[UUID, OrderVersion],
+    shelves: Shelves,
+    given: Sequence[Hold] = (),
+    acts: Mapping[UUID, Source] = _NO_ACTS,
+    *,
+    now: datetime,
+) -> list[Demand]:
+    """Settle demands in this order, each after it was given its holds; returns those that are to be answered."""
+    answered: list[Demand] = []
     for position, demand in enumerate(demands):
         version = versions.get(demand.order_id)
         ordinary = Source("order", demand.order_id, ACTOR, version.trace_id if version else None)
         source = acts.get(demand.order_id, ordinary)
+        mine = [hold for hold in given if hold.order_id == demand.order_id]
+        for hold in mine:
+            hand_over(hold, demand, shelves, hold.source(ACTOR, current_trace_id()), source, now=now)
         # A microsecond apart, so that those who came together keep their order in the line.
         changed = settle(demand, shelves, source, now=now + timedelta(microseconds=position))
-        if changed or version is not None or demand.order_id in acts:
+        if changed or mine or version is not None or demand.order_id in acts:
             demand.reservation_version += 1
             answered.append(demand)
+    return answered
+
+
+async def save_settled(
+    unit: InventoryUnit,
+    answered: Sequence[Demand],
+    versions: Mapping[UUID, OrderVersion],
+    shelves: Shelves,
+    *,
+    now: datetime,
+) -> None:
+    """Write what moved and what was settled, answer the orders, and tell of the stock."""
     await unit.levels.save(shelves, now)
     await unit.demands.save(answered, now)
     for demand in answered:
         version = versions.get(demand.order_id)
         announce_answer(unit, demand, shelves, now=now, traceparent=version.traceparent if version else None)
     await announce_stock(unit, shelves, now=now)
-    return answered

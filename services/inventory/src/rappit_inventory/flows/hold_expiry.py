@@ -1,0 +1,69 @@
+"""Ends holds whose time is over, in the background: any number of processes at once, each step one transaction."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from rappit_common.logs import get_logger
+from rappit_common.unit_of_work import UnitsOfWork
+
+from rappit_inventory.repository.holds import organizations_due
+from rappit_inventory.service.hold import expire_holds
+from rappit_inventory.unit import InventoryUnit
+
+HOLDS_A_STEP = 50
+LOOKED_AT = 1_000
+
+_log = get_logger()
+
+
+class HoldExpiry:
+    """Makes what expired holds kept free, and has orders that wait for it served.
+
+    Args:
+        units: Opens transactions.
+        now: The current time.
+        poll_s: How often to look when nothing was due; a hold may outlive its time by as much.
+    """
+
+    def __init__(self, units: UnitsOfWork[InventoryUnit], *, now: Callable[[], datetime], poll_s: float) -> None:
+        self._units = units
+        self._now = now
+        self._poll_s = poll_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look in the background."""
+        self._task = asyncio.create_task(self._run(), name="hold-expiry")
+
+    async def stop(self) -> None:
+        """End; a step under way is rolled back, and taken again by whoever looks next."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                ended = await self.expire()
+            except Exception as error:  # noqa: BLE001 - looked for again soon
+                _log.warning("hold_expiry_failed", error=repr(error))
+                ended = 0
+            if not ended:
+                await asyncio.sleep(self._poll_s)
+
+    async def expire(self) -> int:
+        """End a step of each organization's due holds. Returns how many ended."""
+        now = self._now()
+        async with self._units.bypass_tenancy("whose holds are due") as unit:
+            due = await organizations_due(unit.session, now, limit=LOOKED_AT)
+        ended = 0
+        for organization_id in due:
+            try:
+                async with self._units.begin(organization_id) as unit:
+                    ended += await expire_holds(unit, limit=HOLDS_A_STEP, now=now)
+            except Exception as error:  # noqa: BLE001 - one organization's trouble must not keep the others' stock
+                _log.warning("hold_expiry_failed", organization_id=str(organization_id), error=repr(error))
+        if ended:
+            _log.info("holds_expired", holds=ended)
+        return ended
