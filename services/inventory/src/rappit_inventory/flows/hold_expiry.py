@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from rappit_common.logs import get_logger
 from rappit_common.unit_of_work import UnitsOfWork
@@ -13,6 +14,7 @@ from rappit_inventory.unit import InventoryUnit
 
 HOLDS_A_STEP = 50
 LOOKED_AT = 1_000
+PUT_OFF = timedelta(minutes=1)
 
 _log = get_logger()
 
@@ -31,6 +33,8 @@ class HoldExpiry:
         self._now = now
         self._poll_s = poll_s
         self._task: asyncio.Task[None] | None = None
+        # Whose holds could not be ended, until when: however many they are, they hide nobody else's.
+        self._put_off: dict[UUID, datetime] = {}
 
     async def start(self) -> None:
         """Begin to look in the background."""
@@ -55,14 +59,16 @@ class HoldExpiry:
     async def expire(self) -> int:
         """End a step of each organization's due holds. Returns how many ended."""
         now = self._now()
+        self._put_off = {key: until for key, until in self._put_off.items() if until > now}
         async with self._units.bypass_tenancy("whose holds are due") as unit:
-            due = await organizations_due(unit.session, now, limit=LOOKED_AT)
+            due = await organizations_due(unit.session, now, limit=LOOKED_AT, but=self._put_off)
         ended = 0
         for organization_id in due:
             try:
                 async with self._units.begin(organization_id) as unit:
                     ended += await expire_holds(unit, limit=HOLDS_A_STEP, now=now)
             except Exception as error:  # noqa: BLE001 - one organization's trouble must not keep the others' stock
+                self._put_off[organization_id] = now + PUT_OFF
                 _log.warning("hold_expiry_failed", organization_id=str(organization_id), error=repr(error))
         if ended:
             _log.info("holds_expired", holds=ended)
