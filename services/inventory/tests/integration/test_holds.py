@@ -10,6 +10,7 @@ from rappit_common.testing.waiting import eventually
 from rappit_common.web.auth import Role
 from rappit_inventory.domain.errors import InsufficientStockError
 from rappit_inventory.domain.holds import HoldKind
+from rappit_inventory.flows import hold_expiry
 from rappit_inventory.flows.hold_expiry import HoldExpiry
 from rappit_inventory.service.adjust import Adjustment, adjust_stock
 from rappit_inventory.service.hold import HoldStock, convert_hold, hold_stock, release_hold
@@ -166,6 +167,30 @@ async def test_several_processes_expire_each_hold_once(merchant):
     )
     assert (len(rows), {row["count"] for row in rows}) == (240, {1})
     await merchant.assert_ledger_matches()
+
+
+async def test_organization_in_trouble_does_not_hide_the_others(merchant, monkeypatch):
+    monkeypatch.setattr(hold_expiry, "LOOKED_AT", 1)
+    other = merchant.inventory.merchant()
+    for one in (merchant, other):
+        await one.stock({("A", "BER"): 10})
+    # Further in the future than the service itself looks.
+    theirs = await held(merchant, {"A": 4}, kind="manual", reason="x", expires_in_s=86_400)
+    fine = await held(other, {"A": 4}, kind="manual", reason="x", expires_in_s=86_401)
+    await merchant.sql(
+        "UPDATE inventory_levels SET quantity_reserved = 0, quantity_available = 10 WHERE organization_id = $1",
+        merchant.organization_id,
+    )
+    late = utc_now() + timedelta(days=2)
+    part = HoldExpiry(merchant.inventory.runtime.units, now=lambda: late, poll_s=1)
+    while await state(other, fine["id"]) == "active":
+        await part.expire()
+    assert await state(merchant, theirs["id"]) == "active"
+    await merchant.post("/verifications", {"repair": True})
+    late += timedelta(minutes=2)
+    while await state(merchant, theirs["id"]) == "active":
+        await part.expire()
+    assert await merchant.levels() == {("A", "BER"): (10, 0, 10)}
 
 
 async def test_hold_becomes_the_units_of_a_waiting_order(merchant):

@@ -1,10 +1,11 @@
 """Ends holds whose time is over, in the background: any number of processes at once, each step one transaction."""
 
-import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from rappit_common.logs import get_logger
+from rappit_common.periodic import Periodic
 from rappit_common.unit_of_work import UnitsOfWork
 
 from rappit_inventory.repository.holds import organizations_due
@@ -13,11 +14,12 @@ from rappit_inventory.unit import InventoryUnit
 
 HOLDS_A_STEP = 50
 LOOKED_AT = 1_000
+PUT_OFF = timedelta(minutes=1)
 
 _log = get_logger()
 
 
-class HoldExpiry:
+class HoldExpiry(Periodic):
     """Makes what expired holds kept free, and has orders that wait for it served.
 
     Args:
@@ -27,42 +29,30 @@ class HoldExpiry:
     """
 
     def __init__(self, units: UnitsOfWork[InventoryUnit], *, now: Callable[[], datetime], poll_s: float) -> None:
+        super().__init__("hold-expiry", every_s=poll_s)
         self._units = units
         self._now = now
-        self._poll_s = poll_s
-        self._task: asyncio.Task[None] | None = None
+        # Whose holds could not be ended, until when: however many they are, they hide nobody else's.
+        self._put_off: dict[UUID, datetime] = {}
 
-    async def start(self) -> None:
-        """Begin to look in the background."""
-        self._task = asyncio.create_task(self._run(), name="hold-expiry")
-
-    async def stop(self) -> None:
-        """End; a step under way is rolled back, and taken again by whoever looks next."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                ended = await self.expire()
-            except Exception as error:  # noqa: BLE001 - looked for again soon
-                _log.warning("hold_expiry_failed", error=repr(error))
-                ended = 0
-            if not ended:
-                await asyncio.sleep(self._poll_s)
+    async def act(self) -> None:
+        """End all that is due."""
+        while await self.expire():
+            pass
 
     async def expire(self) -> int:
         """End a step of each organization's due holds. Returns how many ended."""
         now = self._now()
+        self._put_off = {key: until for key, until in self._put_off.items() if until > now}
         async with self._units.bypass_tenancy("whose holds are due") as unit:
-            due = await organizations_due(unit.session, now, limit=LOOKED_AT)
+            due = await organizations_due(unit.session, now, limit=LOOKED_AT, but=self._put_off)
         ended = 0
         for organization_id in due:
             try:
                 async with self._units.begin(organization_id) as unit:
                     ended += await expire_holds(unit, limit=HOLDS_A_STEP, now=now)
             except Exception as error:  # noqa: BLE001 - one organization's trouble must not keep the others' stock
+                self._put_off[organization_id] = now + PUT_OFF
                 _log.warning("hold_expiry_failed", organization_id=str(organization_id), error=repr(error))
         if ended:
             _log.info("holds_expired", holds=ended)

@@ -191,6 +191,8 @@ class DemandRepository:
     def __init__(self, session: AsyncSession, organization_id: UUID) -> None:
         self._session = session
         self._organization_id = organization_id
+        # Made in this transaction and not saved yet: they have no lines that could be dropped.
+        self._made: set[UUID] = set()
 
     async def _run(self, statement: Any, **parameters: Any) -> Any:
         return await self._session.execute(statement, {"organization_id": self._organization_id, **parameters})
@@ -207,6 +209,7 @@ class DemandRepository:
         if spoken_of:
             made.update((await self._run(_INSERT, order_ids=spoken_of, now=now)).scalars())
         # Whoever makes a row has its lock, and knows what is in it.
+        self._made |= made
         demands = {order_id: Demand(order_id) for order_id in spoken_of if order_id in made}
         found = sorted({*spoken_of, *known} - made)
         for row in await self._run(_LOCK, order_ids=found) if found else ():
@@ -256,7 +259,10 @@ class DemandRepository:
             released_by=[demand.force_release and demand.force_release.actor for demand in demands],
             released_reasons=[demand.force_release and demand.force_release.reason for demand in demands],
         )
-        await self._run(_DROP_LINES, order_ids=order_ids)
+        had_lines = [order_id for order_id in order_ids if order_id not in self._made]
+        self._made.difference_update(order_ids)
+        if had_lines:
+            await self._run(_DROP_LINES, order_ids=had_lines)
         lines = [(demand, line) for demand in demands for line in demand.lines]
         waiting = {(demand.order_id, line.sku_code) for demand in demands for line in demand.waiting_lines()}
         if lines:

@@ -1,6 +1,6 @@
 """Holds; each is guarded by the lock of its row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ _ORGANIZATIONS_DUE = text("""
     SELECT DISTINCT organization_id FROM (
         SELECT organization_id FROM holds
         WHERE state IN ('active', 'promised') AND expires_at IS NOT NULL AND expires_at <= :now
+          AND organization_id <> ALL(CAST(:but AS uuid[]))
         ORDER BY expires_at LIMIT :limit
     ) AS due
 """)
@@ -154,9 +155,15 @@ class HoldRepository:
         return await self._filled(await self._session.scalars(statement))
 
 
-async def organizations_due(session: AsyncSession, now: datetime, *, limit: int) -> list[UUID]:
-    """Return whose holds are due, of the ``limit`` that are so longest. The session sees every organization."""
-    return list((await session.execute(_ORGANIZATIONS_DUE, {"now": now, "limit": limit})).scalars())
+async def organizations_due(
+    session: AsyncSession, now: datetime, *, limit: int, but: Collection[UUID] = ()
+) -> list[UUID]:
+    """Return whose holds are due, of the ``limit`` holds that are so longest, those of ``but`` left out.
+
+    The session sees every organization.
+    """
+    parameters = {"now": now, "limit": limit, "but": list(but)}
+    return list((await session.execute(_ORGANIZATIONS_DUE, parameters)).scalars())
 
 
 def _hold(row: Any) -> Hold:
