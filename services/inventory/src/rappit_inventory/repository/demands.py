@@ -26,25 +26,28 @@ _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _NOBODY = UUID(int=0)
 _UNCHOSEN = StockPolicy()
 
-_INSERT = text("""
+# How the organization wants its orders served rides along: it is looked up once a statement, not once a row.
+_POLICY_SQL = """
+    (SELECT allocation_strategy FROM stock_settings WHERE organization_id = :organization_id) AS strategy,
+    (SELECT partial_reservations FROM stock_settings WHERE organization_id = :organization_id) AS partial
+"""
+
+_INSERT = text(f"""
     INSERT INTO demands (organization_id, order_id, order_version, reservation_version, status, shortages, updated_at)
     SELECT :organization_id, n.order_id, 0, 0, 'new', '[]', :now
     FROM unnest(CAST(:order_ids AS uuid[])) WITH ORDINALITY AS n(order_id, position)
     ORDER BY n.position
     ON CONFLICT DO NOTHING
-    RETURNING order_id
-""")
+    RETURNING order_id, {_POLICY_SQL}
+""")  # noqa: S608 - our own words, above
 
-# How the organization wants its orders served rides along: it is looked up once a statement, not once a row.
-_READ_SQL = """
+_READ_SQL = f"""
     SELECT order_id, order_version, reservation_version, status, waiting_since, shortages, priority, country_code,
-           postal_code, released_by, released_reason,
-           (SELECT allocation_strategy FROM stock_settings WHERE organization_id = :organization_id) AS strategy,
-           (SELECT partial_reservations FROM stock_settings WHERE organization_id = :organization_id) AS partial
+           postal_code, released_by, released_reason, {_POLICY_SQL}
     FROM demands
     WHERE organization_id = :organization_id AND order_id = ANY(CAST(:order_ids AS uuid[]))
     ORDER BY order_id
-"""
+"""  # noqa: S608 - as above
 _READ = text(_READ_SQL)
 _LOCK = text(f"{_READ_SQL} FOR UPDATE")
 
@@ -205,13 +208,12 @@ class DemandRepository:
             known: Orders that are known to have a demand.
             now: When a demand is made.
         """
-        spoken_of, made = sorted(set(new)), set[UUID]()
-        if spoken_of:
-            made.update((await self._run(_INSERT, order_ids=spoken_of, now=now)).scalars())
+        spoken_of, demands = sorted(set(new)), dict[UUID, Demand]()
         # Whoever makes a row has its lock, and knows what is in it.
-        self._made |= made
-        demands = {order_id: Demand(order_id) for order_id in spoken_of if order_id in made}
-        found = sorted({*spoken_of, *known} - made)
+        for row in await self._run(_INSERT, order_ids=spoken_of, now=now) if spoken_of else ():
+            demands[row.order_id] = Demand(row.order_id, policy=_policy(row))
+        self._made |= demands.keys()
+        found = sorted({*spoken_of, *known} - demands.keys())
         for row in await self._run(_LOCK, order_ids=found) if found else ():
             demand = demands[row.order_id] = _demand(row)
             demand.is_expected = demand.order_version == 0
