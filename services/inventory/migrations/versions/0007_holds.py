@@ -53,6 +53,7 @@ def _create_holds() -> None:
     # By time first: whoever ends what is due looks for it among all organizations.
     due = sa.text(f"{live} AND expires_at IS NOT NULL")
     op.create_index("ix_holds_due", "holds", ["expires_at", _ORGANIZATION, "id"], postgresql_where=due)
+    op.create_index("ix_holds_ended", "holds", ["ended_at"], postgresql_where=sa.text("ended_at IS NOT NULL"))
 
 
 def _create_hold_lines() -> None:

@@ -1,5 +1,6 @@
 """The service, put together."""
 
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +11,7 @@ from rappit_common.service import Part, Runtime, StatefulService
 
 from rappit_inventory import endpoints
 from rappit_inventory.consumers import hot_reservations, make_reservation_batcher, make_router
-from rappit_inventory.flows.hold_expiry import HoldExpiry
+from rappit_inventory.flows.hold_expiry import HoldExpiry, HoldPurge
 from rappit_inventory.flows.import_worker import ImportPurge, ImportWorker
 from rappit_inventory.messages import COMMIT, FILL, RESERVE, ReservationChanged, StockArrived, StockChanged, StockLow
 from rappit_inventory.settings import InventorySettings
@@ -31,7 +32,8 @@ def parts(runtime: Runtime[InventorySettings, InventoryUnit], role: str) -> list
     if role == "relay":
         # Beside the relay, which forgets old messages and is nudged by what is announced.
         expiry = HoldExpiry(runtime.units, now=utc_now, poll_s=settings.hold_expiry_poll_s)
-        return [expiry, IdempotencyPurge(runtime.units)]
+        purge = HoldPurge(runtime.units, now=utc_now, keep=timedelta(days=settings.hold_keep_days))
+        return [expiry, purge, IdempotencyPurge(runtime.units)]
     if role != "worker":
         return []
     worker = ImportWorker(

@@ -18,3 +18,4 @@ class InventorySettings(StatefulSettings):
     import_statement_timeout_s: float = Field(default=300, gt=0, le=3_600)
     import_keep_days: int = Field(default=30, ge=1, le=3_650)
     hold_expiry_poll_s: float = Field(default=1.0, gt=0, le=60)
+    hold_keep_days: int = Field(default=90, ge=1, le=3_650)

@@ -11,7 +11,7 @@ from rappit_common.web.auth import Role
 from rappit_inventory.domain.errors import InsufficientStockError
 from rappit_inventory.domain.holds import HoldKind
 from rappit_inventory.flows import hold_expiry
-from rappit_inventory.flows.hold_expiry import HoldExpiry
+from rappit_inventory.flows.hold_expiry import HoldExpiry, HoldPurge
 from rappit_inventory.service.adjust import Adjustment, adjust_stock
 from rappit_inventory.service.hold import HoldStock, convert_hold, hold_stock, release_hold
 from rappit_inventory.service.reserve import OrderVersion, reserve_orders
@@ -350,3 +350,36 @@ async def test_service_expires_holds_by_itself(merchant):
         return await state(merchant, made["id"]) == "expired"
 
     await eventually(expired, what="expiry")
+
+
+async def test_units_are_held_where_the_organization_would_take_an_orders(merchant):
+    await merchant.stock(
+        {("A", "BER"): 1, ("B", "BER"): 1, ("A", "HAM"): 1, ("C", "HAM"): 1, ("B", "MAD"): 1, ("C", "MAD"): 1}
+    )
+    places = {}
+    for strategy in ("priority", "fewest_parcels"):
+        await merchant.call("PUT", "/settings", json={"allocation_strategy": strategy, "partial_reservations": False})
+        made = await held(merchant, {"A": 1, "C": 1})
+        places[strategy] = {(line["sku"], line["warehouse_code"]) for line in made["lines"]}
+        await merchant.post(f"/holds/{made['id']}/release", {})
+    assert len({place for _, place in places["fewest_parcels"]}) == 1, places
+
+
+async def test_ended_holds_are_forgotten_in_time_and_live_ones_never(merchant):
+    await merchant.stock({("A", "BER"): 5})
+    live, old, fresh = [await held(merchant, {"A": 1}) for _ in range(3)]
+    for hold in (old, fresh):
+        await merchant.post(f"/holds/{hold['id']}/release", {})
+    await merchant.sql("UPDATE holds SET ended_at = ended_at - interval '91 days' WHERE id = $1", old["id"])
+    await merchant.sql("UPDATE holds SET created_at = created_at - interval '91 days' WHERE id = $1", live["id"])
+    await HoldPurge(merchant.inventory.runtime.units, now=utc_now, keep=timedelta(days=90)).act()
+    assert {hold["id"] for hold in (await merchant.get("/holds"))["items"]} == {live["id"], fresh["id"]}
+    assert await merchant.sql("SELECT hold_id FROM hold_lines WHERE hold_id = $1", old["id"]) == []
+
+
+async def test_nothing_can_be_done_by_hand_with_an_order_that_was_only_promised_a_hold(merchant):
+    await merchant.stock({("A", "BER"): 5})
+    made, order_id = await held(merchant, {"A": 1}), new_id()
+    await merchant.post(f"/holds/{made['id']}/convert", {"order_id": str(order_id)})
+    for act, body in (("priority", {"priority": 1}), ("release", {"reason": "x"}), ("resume", {})):
+        await merchant.refused(f"/reservations/{order_id}/{act}", body, 404, "unknown_reservation")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from rappit_inventory.domain.allocation import Picks, allocate
+from rappit_inventory.domain.allocation import Picks, Strategy, allocate
 from rappit_inventory.domain.demands import Demand, Held
 from rappit_inventory.domain.errors import DocumentClosedError, InsufficientStockError
 from rappit_inventory.domain.stock import Level, MovementKind, Shelves, Source
@@ -76,7 +76,12 @@ class Hold:
 
 
 def find_units(
-    needs: Mapping[UUID, int], codes: Mapping[UUID, str], shelves: Shelves, *, warehouse_id: UUID | None
+    needs: Mapping[UUID, int],
+    codes: Mapping[UUID, str],
+    shelves: Shelves,
+    *,
+    warehouse_id: UUID | None,
+    strategy: Strategy = Strategy.PRIORITY,
 ) -> Picks:
     """Find units that nobody was promised, all that are asked for or none.
 
@@ -85,6 +90,7 @@ def find_units(
         codes: How the SKUs were asked for.
         shelves: Their levels; not changed.
         warehouse_id: Where they must lie, or None for the warehouses that an order's would come from.
+        strategy: How these are chosen; nobody knows yet where the units will go.
 
     Raises:
         InsufficientStockError: Too few are free; says how many of each SKU are, and where.
@@ -104,7 +110,7 @@ def find_units(
     if warehouse_id is not None:
         return {(sku_id, warehouse_id): quantity for sku_id, quantity in needs.items()}
     # Never None: each SKU was found sufficient.
-    return allocate(needs, shelves) or {}
+    return allocate(needs, shelves, strategy=strategy) or {}
 
 
 def _places(levels: Collection[Level], warehouse_id: UUID | None) -> list[Level]:

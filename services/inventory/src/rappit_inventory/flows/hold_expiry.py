@@ -5,15 +5,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from rappit_common.logs import get_logger
-from rappit_common.periodic import Periodic
+from rappit_common.periodic import Periodic, in_batches
 from rappit_common.unit_of_work import UnitsOfWork
 
-from rappit_inventory.repository.holds import organizations_due
+from rappit_inventory.repository.holds import organizations_due, purge_ended
 from rappit_inventory.service.hold import expire_holds
 from rappit_inventory.unit import InventoryUnit
 
 HOLDS_A_STEP = 50
 LOOKED_AT = 1_000
+PURGE_EVERY_S = 600.0
+PURGED_HOLDS = 1_000
 PUT_OFF = timedelta(minutes=1)
 
 _log = get_logger()
@@ -57,3 +59,28 @@ class HoldExpiry(Periodic):
         if ended:
             _log.info("holds_expired", holds=ended)
         return ended
+
+
+class HoldPurge(Periodic):
+    """Forgets holds some time after they ended; the ledger keeps what they moved.
+
+    Args:
+        units: Opens transactions.
+        now: The current time.
+        keep: How long after its end a hold can still be looked at.
+    """
+
+    def __init__(self, units: UnitsOfWork[InventoryUnit], *, now: Callable[[], datetime], keep: timedelta) -> None:
+        super().__init__("hold-purge", every_s=PURGE_EVERY_S)
+        self._units = units
+        self._now = now
+        self._keep = keep
+
+    async def act(self) -> None:
+        """Remove all that ended long enough ago."""
+        await in_batches(self.purge, PURGED_HOLDS)
+
+    async def purge(self) -> int:
+        """Remove one batch. Returns how many holds went."""
+        async with self._units.bypass_tenancy("retention of holds") as unit:
+            return await purge_ended(unit.session, self._now() - self._keep, limit=PURGED_HOLDS)

@@ -33,6 +33,7 @@ class HoldRow(TenantScoped, InventoryBase):
             "id",
             postgresql_where=text(f"{_LIVE} AND expires_at IS NOT NULL"),
         ),
+        Index("ix_holds_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid)

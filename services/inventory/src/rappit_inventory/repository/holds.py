@@ -50,6 +50,16 @@ _END_LINES = text("""
     UPDATE hold_lines SET quantity_held = 0
     WHERE organization_id = :organization_id AND hold_id = ANY(CAST(:hold_ids AS uuid[]))
 """)
+# Chosen once, ahead: a subquery that locks may be run again for each row.
+_PURGE = text("""
+    WITH chosen AS (
+        SELECT organization_id, id FROM holds WHERE ended_at < :before
+        ORDER BY ended_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), lines AS (
+        DELETE FROM hold_lines l USING chosen c WHERE l.organization_id = c.organization_id AND l.hold_id = c.id
+    )
+    DELETE FROM holds h USING chosen c WHERE h.organization_id = c.organization_id AND h.id = c.id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,12 @@ async def organizations_due(
     """
     parameters = {"now": now, "limit": limit, "but": list(but)}
     return list((await session.execute(_ORGANIZATIONS_DUE, parameters)).scalars())
+
+
+async def purge_ended(session: AsyncSession, before: datetime, *, limit: int) -> int:
+    """Remove holds that ended before then, with their lines. Returns how many; the session sees every organization."""
+    removed: Any = await session.execute(_PURGE, {"before": before, "limit": limit})
+    return removed.rowcount
 
 
 def _hold(row: Any) -> Hold:

@@ -22,6 +22,7 @@ from rappit_inventory.domain.holds import (
 from rappit_inventory.service.announcements import announce_stock
 from rappit_inventory.service.lookup import find_skus, find_warehouse
 from rappit_inventory.service.reserve import lock_line, lock_shelves, save_settled, settle_all, settle_each
+from rappit_inventory.service.settings import policy_of
 from rappit_inventory.unit import InventoryUnit
 
 EXPIRY_ACTOR = "hold-expiry"
@@ -57,13 +58,14 @@ async def hold_stock(unit: InventoryUnit, asked: HoldStock, *, now: datetime) ->
     for code, quantity in asked.quantities.items():
         needs[sku_ids[code]] = needs.get(sku_ids[code], 0) + quantity
         codes.setdefault(sku_ids[code], code)
+    strategy = policy_of(await unit.settings.get()).allocation_strategy
     waiting, _ = await lock_line(unit, needs, (), now=now)
     shelves = await lock_shelves(unit, waiting, needs)
     served = settle_each(waiting, {}, shelves, now=now)
     hold = Hold(
         id=new_id(),
         kind=asked.kind,
-        units=find_units(needs, codes, shelves, warehouse_id=place),
+        units=find_units(needs, codes, shelves, warehouse_id=place, strategy=strategy),
         actor=asked.actor,
         created_at=now,
         reason=asked.reason,
@@ -129,7 +131,8 @@ async def convert_hold(unit: InventoryUnit, hold_id: UUID, order_id: UUID, *, no
     demand = demands[order_id]
     promise(hold, order_id, now=now)
     if demand.order_version:
-        await settle_all(unit, [*waiting, demand], {}, now=now, given=[hold])
+        line_up = sorted([*waiting, demand], key=lambda one: one.priority)
+        await settle_all(unit, line_up, {}, now=now, given=[hold])
     else:
         await unit.holds.save([hold])
     return hold

@@ -94,9 +94,7 @@ async def resume_reservation(unit: InventoryUnit, order_id: UUID, act: Act, *, n
     sku_ids = [] if known is None else [line.sku_id for line in known.lines if line.sku_id is not None]
     line = await unit.demands.fillable(sku_ids, limit=MAX_WAITING_ORDERS)
     demands = await unit.demands.lock((), [order_id, *(waiting.order_id for waiting in line)], now)
-    demand = demands.get(order_id)
-    if demand is None:
-        raise _unknown(order_id)
+    demand = _known(demands.get(order_id), order_id)
     if demand.force_release is None:
         return
     demand.force_release = None
@@ -134,14 +132,14 @@ async def move_reservation(unit: InventoryUnit, order_id: UUID, move: Move, act:
 
 
 async def _lock(unit: InventoryUnit, order_id: UUID, now: datetime) -> Demand:
-    demand = (await unit.demands.lock((), [order_id], now)).get(order_id)
-    if demand is None:
-        raise _unknown(order_id)
+    return _known((await unit.demands.lock((), [order_id], now)).get(order_id), order_id)
+
+
+def _known(demand: Demand | None, order_id: UUID) -> Demand:
+    # Without a version it was only promised a hold.
+    if demand is None or not demand.order_version:
+        raise UnknownReservationError(f"Nothing is known of order {order_id} here yet.", order_id=str(order_id))
     return demand
-
-
-def _unknown(order_id: UUID) -> UnknownReservationError:
-    return UnknownReservationError(f"Nothing is known of order {order_id} here yet.", order_id=str(order_id))
 
 
 async def _note(
