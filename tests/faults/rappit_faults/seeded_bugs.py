@@ -153,9 +153,9 @@ def _stock_not_checked(is_on: IsOn) -> None:
     def find_shortages(demand: Any, wanted: Any, shelves: Any) -> Any:
         return [] if is_on(STOCK_NOT_CHECKED) else shortages(demand, wanted, shelves)
 
-    def give(needs: Any, shelves: Any, holding: Any = frozenset()) -> Any:
+    def give(needs: Any, shelves: Any, *others: Any, **named: Any) -> Any:
         if not is_on(STOCK_NOT_CHECKED):
-            return allocate(needs, shelves, holding)
+            return allocate(needs, shelves, *others, **named)
         return {(sku_id, shelves.of_sku(sku_id)[0].warehouse_id): quantity for sku_id, quantity in needs.items()}
 
     @functools.wraps(move)
