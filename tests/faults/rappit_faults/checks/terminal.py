@@ -139,6 +139,7 @@ async def check_requeued(snapshot: Snapshot) -> list[Offence]:
     ]
 
 
+_POISON = frozenset({"invalid_delivery", "unknown_provider", "unreadable_body"})
 _UNEXPECTED = """
     SELECT queue, message_id, organization_id::text, error_type, error_message
     FROM {schema}.dead_letters
@@ -153,7 +154,7 @@ async def check_unexpected_letters(snapshot: Snapshot, journals: Sequence[Journa
     for schema in CONSUMERS.values():
         for row in await snapshot.fetch(_UNEXPECTED.format(schema=schema), since, known):
             # A webhook whose 2xx never reached us is poison too, if it was.
-            if row["queue"] == ACCEPT_WEBHOOK and row["error_type"] in {"invalid_delivery", "unknown_provider"}:
+            if row["queue"] == ACCEPT_WEBHOOK and row["error_type"] in _POISON:
                 continue
             offender = f"message {row['message_id']} of {row['queue']} (organization {row['organization_id']})"
             found.append(Offence("other", offender, f"died: {row['error_type']}: {row['error_message'][:300]}"))
