@@ -92,7 +92,8 @@ _AWAITED_BY_CODE = text("""
     SELECT DISTINCT p.sku_id FROM import_plan p
     WHERE p.error IS NULL AND EXISTS (
         SELECT FROM demand_lines w
-        WHERE w.organization_id = :organization_id AND w.sku_key = p.sku_key AND w.sku_id IS NULL)
+        WHERE w.organization_id = :organization_id AND w.sku_key = p.sku_key AND w.sku_id IS NULL
+          AND w.waiting_since IS NOT NULL)
     ORDER BY p.sku_id
 """)
 
