@@ -168,6 +168,35 @@ async def test_body_past_the_limit_is_refused_while_it_comes(merchant, monkeypat
     assert (answer.status_code, answer.json()["code"]) == (413, "file_too_large")
 
 
+@pytest.mark.parametrize("content_type", ["text/csv", "multipart/form-data; boundary=x", "application/json"])
+async def test_upload_that_is_cut_off_changes_nothing_and_is_no_failure_of_ours(merchant, content_type):
+    await merchant.stock({("A", "BER"): 5})
+    form = '--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' if "multipart" in content_type else ""
+    heard = iter([{"type": "http.request", "body": f"{form}{HEADER}A,9,BER\n".encode(), "more_body": True}])
+    answered = []
+
+    async def receive():
+        return next(heard, {"type": "http.disconnect"})
+
+    async def answer(message):
+        answered.append(message)
+
+    headers = {**merchant.headers(), "Content-Type": content_type}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/inventory/bulk",
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    await merchant.inventory.app(scope, receive, answer)
+    assert answered[0]["status"] == 422
+    assert json.loads(answered[1]["body"])["code"] == "upload_cut_off"
+    assert await merchant.levels() == {("A", "BER"): (5, 0, 5)}
+
+
 async def test_viewer_may_not_import(merchant):
     from rappit_common.web.auth import Role  # noqa: PLC0415 - needed here only
 
