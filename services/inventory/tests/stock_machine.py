@@ -52,7 +52,12 @@ class World(Protocol):
     """What the machine does things to. Each refuses with a RappitError, and then has changed nothing."""
 
     def order(self, order_id: UUID, version: int, wanted: Wanted, now: datetime) -> None: ...
+    def force_release(self, order_id: UUID, now: datetime) -> None: ...
+    def resume(self, order_id: UUID, now: datetime) -> None: ...
     def adjust(self, key: Key, delta: int, now: datetime) -> None: ...
+    def bring(self, rows: Units, adds: bool, now: datetime) -> None:
+        """Import a file that sets levels, or adds to them; rows that cannot be are left out."""
+
     def set_aside(self, key: Key, quantity: int, states: tuple[StockState, StockState], now: datetime) -> None: ...
     def send(self, source: str, target: str, wanted: Wanted, now: datetime) -> UUID: ...
     def receive(self, transfer_id: UUID, wanted: Wanted | None, now: datetime) -> None: ...
@@ -78,8 +83,13 @@ class Order:
     wanted: Wanted = field(default_factory=dict)
     status: str = "new"
     since: int = 0
+    is_released: bool = False
     reserved: Counter[str] = field(default_factory=Counter)
     committed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def need(self) -> Wanted:
+        return {sku: max(0, quantity - self.committed[sku]) for sku, quantity in self.wanted.items()}
 
     @property
     def waits(self) -> bool:
@@ -119,8 +129,9 @@ class Model:
         return lies - has - sum(hold.of(sku) for hold in self.holds.values() if hold.is_live)
 
     def settle(self, order: Order) -> None:
-        need = {sku: max(0, quantity - order.committed[sku]) for sku, quantity in order.wanted.items()}
-        enough = all(self.free(sku) + order.reserved[sku] >= quantity for sku, quantity in need.items())
+        need = order.need
+        may = not (order.is_released and any(need.values()))
+        enough = may and all(self.free(sku) + order.reserved[sku] >= quantity for sku, quantity in need.items())
         waited = order.waits
         order.reserved = Counter(need) if enough else Counter()
         order.status = ("reserved" if order.wanted else "released") if enough else "backordered"
@@ -193,6 +204,8 @@ class StockMachine(RuleBasedStateMachine):
         order = self.model.orders.setdefault(order_id, Order())
         before = self.world.see().has.get(order_id, Has()).reserved
         order.version += 1
+        # Who asks for something else is no longer kept from it.
+        order.is_released = order.is_released and order.wanted == wanted
         order.wanted = wanted
         promised = [
             hold for hold in self.model.holds.values() if hold.state == "promised" and hold.order_id == order_id
@@ -224,6 +237,41 @@ class StockMachine(RuleBasedStateMachine):
     def cancel(self, number):
         if self._some_order(number) in self.model.orders:
             self.version(number, {})
+
+    @precondition(lambda self: self.model.orders)
+    @rule(number=numbers)
+    def force_release(self, number):
+        order_id = self._some_order(number)
+        order = self.model.orders.get(order_id)
+        if order is None:
+            return
+        refused = not order.is_released and not any(order.need.values())
+        assert self.refuses(self.world.force_release, order_id) == refused
+        if not refused:
+            order.is_released = True
+            self.model.settle(order)
+            self.settled()
+
+    @precondition(lambda self: self.model.orders)
+    @rule(number=numbers)
+    def resume(self, number):
+        order_id = self._some_order(number)
+        if order_id in self.model.orders:
+            self.model.orders[order_id].is_released = False
+            self.world.resume(order_id, self.tick())
+            self.settled()
+
+    @rule(rows=st.dictionaries(keys, st.integers(0, 9), min_size=1), adds=st.booleans())
+    def bring(self, rows, adds):
+        seen = self.world.see()
+        for key, quantity in rows.items():
+            total = seen.levels[key][0]
+            if adds:
+                self.model.put[key] += quantity
+            elif quantity >= total - self._available(seen, key):
+                self.model.put[key] += quantity - total
+        self.world.bring(rows, adds, self.tick())
+        self.settled()
 
     @rule(key=keys, delta=st.integers(-4, 5).filter(bool))
     def adjust(self, key, delta):

@@ -383,3 +383,4 @@ async def test_nothing_can_be_done_by_hand_with_an_order_that_was_only_promised_
     await merchant.post(f"/holds/{made['id']}/convert", {"order_id": str(order_id)})
     for act, body in (("priority", {"priority": 1}), ("release", {"reason": "x"}), ("resume", {})):
         await merchant.refused(f"/reservations/{order_id}/{act}", body, 404, "unknown_reservation")
+    assert (await merchant.get("/reservations"))["items"] == []

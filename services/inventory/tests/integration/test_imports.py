@@ -1,11 +1,15 @@
 """Stock by the thousand: every format, every refusal, one transaction."""
 
+import asyncio
 import json
 import time
 
 import pytest
+from rappit_common.clock import utc_now
+from rappit_common.testing.waiting import eventually
 from rappit_inventory.endpoints import uploads
 from rappit_inventory.messages import StockChanged
+from rappit_inventory.service.catalogue import change_sku, change_warehouse
 
 pytestmark = pytest.mark.server
 HEADER = "sku,quantity,warehouse_code\n"
@@ -164,8 +168,78 @@ async def test_body_past_the_limit_is_refused_while_it_comes(merchant, monkeypat
     assert (answer.status_code, answer.json()["code"]) == (413, "file_too_large")
 
 
+@pytest.mark.parametrize("content_type", ["text/csv", "multipart/form-data; boundary=x", "application/json"])
+async def test_upload_that_is_cut_off_changes_nothing_and_is_no_failure_of_ours(merchant, content_type):
+    await merchant.stock({("A", "BER"): 5})
+    form = '--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' if "multipart" in content_type else ""
+    heard = iter([{"type": "http.request", "body": f"{form}{HEADER}A,9,BER\n".encode(), "more_body": True}])
+    answered = []
+
+    async def receive():
+        return next(heard, {"type": "http.disconnect"})
+
+    async def answer(message):
+        answered.append(message)
+
+    headers = {**merchant.headers(), "Content-Type": content_type}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/inventory/bulk",
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    await merchant.inventory.app(scope, receive, answer)
+    assert answered[0]["status"] == 422
+    assert json.loads(answered[1]["body"])["code"] == "upload_cut_off"
+    assert await merchant.levels() == {("A", "BER"): (5, 0, 5)}
+
+
 async def test_viewer_may_not_import(merchant):
     from rappit_common.web.auth import Role  # noqa: PLC0415 - needed here only
 
     answer = await merchant.call("POST", "/bulk", content=HEADER, role=Role.VIEWER)
     assert (answer.status_code, answer.json()["code"]) == (403, "missing_role")
+
+
+async def sent_while_the_catalogue_changes(merchant, change):
+    """Send an import whose rows are checked before a change to the catalogue commits, and applied after."""
+    begun, units = asyncio.Event(), merchant.inventory.runtime.units
+
+    async def send_later():
+        await begun.wait()
+        row = {"sku": "A", "warehouse_code": "BER", "quantity": 9}
+        return await merchant.call("POST", "/bulk", json={"items": [row]})
+
+    async def import_waits():
+        [row] = await merchant.sql("SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return row["n"] > 0
+
+    # Made first: a task inherits the mark of an open transaction, and could open none of its own.
+    sending = asyncio.create_task(send_later())
+    async with units.begin(merchant.organization_id) as unit:
+        await change(unit)
+        begun.set()
+        await eventually(import_waits, what="the import at the catalogue lock")
+    return (await sending).json()
+
+
+async def test_warehouse_that_is_closed_while_a_file_is_read_takes_nothing_of_it(merchant):
+    await merchant.stock({("A", "BER"): 5})
+    answer = await sent_while_the_catalogue_changes(
+        merchant, lambda unit: change_warehouse(unit, "BER", {"active": False}, now=utc_now())
+    )
+    assert [(error["line"], error["code"]) for error in answer["errors"]] == [(1, "inactive_warehouse")]
+    assert await merchant.levels() == {("A", "BER"): (5, 0, 5)}
+
+
+async def test_sku_that_is_retired_while_a_file_is_read_is_not_told_as_available(merchant):
+    await merchant.stock({("A", "BER"): 5})
+    answer = await sent_while_the_catalogue_changes(
+        merchant, lambda unit: change_sku(unit, "A", {"active": False}, now=utc_now())
+    )
+    assert answer["updated"] == 1
+    [change] = (await merchant.told("inventory.stock-changed.v1"))[-1]["changes"]
+    assert (change["on_hand"], change["available"]) == (9, 0)

@@ -48,10 +48,21 @@ async def loss(merchant):
     return f"{await sent_transfer(merchant)}/write-off", {"lines": LINES, "reason": "lost"}, {"reason": "stolen"}
 
 
-async def return_(merchant):
-    order_id, units = new_id(), merchant.inventory.runtime.units
-    async with units.begin(merchant.organization_id) as unit:
+async def reserved(merchant):
+    order_id = new_id()
+    async with merchant.inventory.runtime.units.begin(merchant.organization_id) as unit:
         await reserve_orders(unit, [OrderVersion(order_id, 1, (("A", 5),))], now=utc_now())
+    return order_id
+
+
+async def reservation_move(merchant):
+    await merchant.stock({("A", "LYS"): 9})
+    places = {"sku": "A", "from_warehouse_code": "BER", "to_warehouse_code": "LYS"}
+    return f"/reservations/{await reserved(merchant)}/move", {**places, "quantity": 2}, {"quantity": 1}
+
+
+async def return_(merchant):
+    order_id, units = await reserved(merchant), merchant.inventory.runtime.units
     async with units.begin(merchant.organization_id) as unit:
         shipment = ShipmentVersion(new_id(), order_id, 1, "labelled", None, (("A", 5),))
         await apply_shipment(unit, shipment, now=utc_now())
@@ -75,7 +86,7 @@ async def traces(merchant):
     return tuple((await merchant.sql(query, merchant.organization_id))[0])
 
 
-@pytest.mark.parametrize("prepare", [adjustment, state_move, transfer, receipt, loss, return_, count])
+@pytest.mark.parametrize("prepare", [adjustment, state_move, transfer, receipt, loss, return_, count, reservation_move])
 async def test_repeated_write_is_done_once_and_a_key_says_one_thing_only(merchant, prepare):
     await merchant.stock({("A", "BER"): 10, ("A", "LYS"): 0})
     path, body, other = await prepare(merchant)
@@ -110,6 +121,19 @@ async def test_receipt_of_another_transfer_is_another_request(merchant):
     assert (await keyed(merchant, f"{first}/receive", {})).status_code == 200
     refused = await keyed(merchant, f"{second}/receive", {})
     assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_a_release_that_is_told_again_does_not_undo_what_came_after(merchant):
+    await merchant.stock({("A", "BER"): 10})
+    path = f"/reservations/{await reserved(merchant)}"
+    first = await keyed(merchant, f"{path}/release", {"reason": "wait"})
+    assert first.json()["status"] == "backordered"
+    assert (await keyed(merchant, f"{path}/resume", {})).json()["status"] == "reserved"
+    assert (await keyed(merchant, f"{path}/priority", {"priority": 7})).json()["priority"] == 7
+    assert (await keyed(merchant, f"{path}/release", {"reason": "wait"})).content == first.content
+    assert (await keyed(merchant, f"{path}/priority", {"priority": 8})).json()["code"] == "idempotency_key_reused"
+    found = await merchant.get(path)
+    assert (found["status"], found["priority"]) == ("reserved", 7)
 
 
 async def test_refused_write_leaves_its_key_free(merchant):

@@ -289,6 +289,16 @@ async def test_a_released_order_on_hold_stays_so_when_its_sku_becomes_known(merc
     assert (await merchant.reservation(patient))["status"] == "reserved"
 
 
+async def test_those_who_wait_for_an_unknown_sku_are_served_past_one_that_was_released(merchant):
+    await merchant.stock({("A", "BER"): 1})
+    released, first, second = [await place(merchant, {"NEW": 1}, "on_hold") for _ in range(3)]
+    await merchant.post(f"/reservations/{released}/release", {"reason": "wait"})
+    await merchant.stock({("NEW", "BER"): 5})
+    await merchant.until(first, "reserved")
+    await merchant.until(second, "reserved")
+    assert (await merchant.reservation(released))["status"] == "backordered"
+
+
 async def ship(merchant, order_id, quantity):
     shipment = {
         "organization_id": str(merchant.organization_id),

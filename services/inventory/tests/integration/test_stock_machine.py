@@ -12,6 +12,8 @@ from rappit_common.database.engine import Database
 from rappit_common.testing.plugin import opened_sandbox, stateful_settings
 from rappit_common.unit_of_work import UnitsOfWork
 from rappit_inventory.domain.holds import HoldKind
+from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportOptions, ImportWork
+from rappit_inventory.domain.stock_file import StockRow
 from rappit_inventory.flows.hold_expiry import HoldExpiry
 from rappit_inventory.messages import WaitingFillable
 from rappit_inventory.repository.catalogue import NewSku
@@ -19,6 +21,8 @@ from rappit_inventory.service import transfer
 from rappit_inventory.service.adjust import Adjustment, StateMove, adjust_stock, move_state
 from rappit_inventory.service.catalogue import NewWarehouse, add_skus, add_warehouse
 from rappit_inventory.service.hold import HoldStock, convert_hold, hold_stock, release_hold
+from rappit_inventory.service.import_stock import import_stock
+from rappit_inventory.service.intervene import Act, release_reservation, resume_reservation
 from rappit_inventory.service.reserve import OrderVersion, fill_waiting, reserve_orders
 from rappit_inventory.service.ship import ShipmentVersion, apply_shipment
 from rappit_inventory.service.take_back import ReturnedLine, take_back
@@ -100,6 +104,17 @@ class Postgres:
 
         while self._do(serve):
             pass
+
+    def force_release(self, order_id, now):
+        self._do(lambda unit: release_reservation(unit, order_id, Act("tester", "test"), now=now))
+
+    def resume(self, order_id, now):
+        self._do(lambda unit: resume_reservation(unit, order_id, Act("tester", None), now=now))
+
+    def bring(self, rows, adds, now):
+        lines = [StockRow(line, *key, quantity) for line, (key, quantity) in enumerate(rows.items(), start=2)]
+        options = ImportOptions(ImportKind.STOCK, ImportMode.ADD if adds else ImportMode.SET)
+        self._do(lambda unit: import_stock(unit, lines, ImportWork(new_id(), "tester", options), now=now))
 
     def adjust(self, key, delta, now):
         self._do(lambda unit: adjust_stock(unit, Adjustment(*key, delta, "test", "tester"), now=now))

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from hypothesis import settings
 from rappit_inventory.domain import transfers
-from rappit_inventory.domain.demands import Demand, DemandLine, settle
-from rappit_inventory.domain.errors import DocumentClosedError
+from rappit_inventory.domain.demands import Demand, DemandLine, ForceRelease, settle
+from rappit_inventory.domain.errors import DocumentClosedError, ReservationCompleteError
 from rappit_inventory.domain.holds import (
     LIVE,
     Hold,
@@ -65,6 +65,24 @@ class Domain:
         waiting = [demand for demand in self.demands.values() if demand.is_waiting]
         for demand in sorted(waiting, key=lambda x: x.waiting_since):
             settle(demand, self.shelves, SOURCE, now=now)
+
+    def force_release(self, order_id, now):
+        demand = self.demands[order_id]
+        if demand.force_release is None and demand.is_complete:
+            raise ReservationCompleteError("It needs nothing more.")
+        demand.force_release = ForceRelease("tester", "test")
+        settle(demand, self.shelves, SOURCE, now=now)
+
+    def resume(self, order_id, now):
+        self.demands[order_id].force_release = None
+        settle(self.demands[order_id], self.shelves, SOURCE, now=now)
+
+    def bring(self, rows, adds, _now):
+        for (sku, place), quantity in rows.items():
+            level = self.shelves.at(SKU_ID[sku], PLACE_ID[place])
+            change = quantity if adds else quantity - level.total
+            if level.available + change >= 0:
+                self.shelves.move(level.sku_id, level.warehouse_id, MovementKind.IMPORT, SOURCE, total=change)
 
     def adjust(self, key, delta, _now):
         sku, place = key

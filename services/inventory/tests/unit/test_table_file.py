@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,25 @@ def test_every_dialect_gives_the_same_rows(rows, order, delimiter, line_end, quo
     # Bytes that are both are UTF-8, since nothing in them says otherwise.
     if encoding != "latin-1" or data.isascii() or not looks_like_utf8:
         assert read == expected
+
+
+@pytest.mark.parametrize("cell", ["12,", '"12\n",'])
+def test_a_row_that_never_ends_is_refused_before_it_fills_the_memory(cell):
+    data = f"sku,quantity,warehouse_code\nA,1,BER\nA,1,BER,{cell * 3_000_000}\n".encode()
+    rows = stock_rows(open_stock_file(io.BytesIO(data)))
+    assert next(rows) == StockRow(2, "A", "BER", 1)
+    tracemalloc.start()
+    with pytest.raises(UnreadableFileError, match="Line 3 cannot be read"):
+        next(rows)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 60_000_000
+
+
+def test_names_of_ignored_columns_are_shown_short_and_steer_no_terminal():
+    header = ",".join(["sku", "quantity", "warehouse_code", "\x1b[31mred", "\x00", "y" * 50_000])
+    [warning] = open_stock_file(io.BytesIO(f"{header}\nA,1,BER\n".encode())).warnings
+    assert warning == f"Ignored columns: ?[31mred, ?, {'y' * 100}."
 
 
 @given(st.binary(max_size=300))

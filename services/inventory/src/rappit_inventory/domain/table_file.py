@@ -13,6 +13,8 @@ from rappit_common.errors import InvalidError
 DELIMITERS = (",", ";", "\t")
 MAX_VALUE_CHARACTERS = 100
 MAX_HEADER_CHARACTERS = 64_000
+# A row is held in memory, cell by cell: one of 40 MB takes a gigabyte.
+MAX_ROW_CHARACTERS = 1 << 20
 MAX_LISTED_COLUMNS = 20
 ERROR_COLUMNS = ("error_line", "error_field", "error_code", "error_message")
 """What a file of failed rows has besides its own columns; passed by in silence when it is sent again."""
@@ -117,7 +119,7 @@ class TableFile:
         self.header = next(csv.reader([header], delimiter=self._delimiter))
         self.columns = (*self.required, *(name for name in self.optional if name in names))
         self._places = tuple(names.index(name) for name in self.columns)
-        ignored = [name or "(unnamed)" for name in names if name not in known and name not in ERROR_COLUMNS]
+        ignored = [shown(name) or "(unnamed)" for name in names if name not in known and name not in ERROR_COLUMNS]
         if ignored:
             more = "" if len(ignored) <= MAX_LISTED_COLUMNS else f" and {len(ignored) - MAX_LISTED_COLUMNS} more"
             self.warnings.append(f"Ignored columns: {', '.join(ignored[:MAX_LISTED_COLUMNS])}{more}.")
@@ -142,10 +144,12 @@ class TableFile:
             UnreadableFileError: Somewhere it ceases to be CSV.
         """
         with self._text() as text:
-            reader = csv.reader(text, delimiter=self._delimiter)
+            lines = _Lines(text)
+            reader = csv.reader(lines, delimiter=self._delimiter)
             header_seen = False
             last_line = count = 0
             while True:
+                lines.room = MAX_ROW_CHARACTERS
                 try:
                     values = next(reader, None)
                 except csv.Error as error:
@@ -178,6 +182,26 @@ class TableFile:
                 yield RowError(line, "row", "missing_columns", message, shown(self._delimiter.join(values)))
                 continue
             yield line, [as_meant(values[place]) for place in places]
+
+
+class _Lines:
+    """The lines of a file; a row, on however many of them it stands, has ``room`` for so many characters."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.room = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_ROW_CHARACTERS + 1)
+        if not line:
+            raise StopIteration
+        self.room -= len(line)
+        if self.room < 0:
+            raise csv.Error(f"row larger than {MAX_ROW_CHARACTERS} characters")
+        return line
 
 
 class _Text(io.TextIOWrapper):

@@ -18,6 +18,7 @@ from rappit_inventory.endpoints.uploads import (
     MissingFileError,
     UnreadableFormError,
     UnsupportedMediaTypeError,
+    UploadCutOffError,
     received_upload,
 )
 from rappit_inventory.schemas import ImportJobRead, ImportRead
@@ -35,6 +36,7 @@ _PROBLEMS = errors(
     UnreadableFormError,
     UnsupportedMediaTypeError,
     FileTooLargeError,
+    UploadCutOffError,
     ImportKeyReusedError,
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from rappit_common.pagination import InvalidCursorError, Page, decode_id_cursor
 from rappit_common.web.auth import InvalidTokenError, MissingRoleError, Staff
 from rappit_common.web.problems import errors
@@ -20,8 +20,9 @@ from rappit_inventory.domain.errors import (
     UnknownSkuError,
     UnknownWarehouseError,
 )
-from rappit_inventory.endpoints.dependencies import Now, ReadUnit, WriteUnit
+from rappit_inventory.endpoints.dependencies import Now, ReadUnit
 from rappit_inventory.endpoints.paging import cut
+from rappit_inventory.endpoints.repeatable import RepeatableWrite, repeatable
 from rappit_inventory.messages import AllocatedLine, ShortLine
 from rappit_inventory.models import DemandRow
 from rappit_inventory.repository.reservations import ReservationFilter
@@ -72,55 +73,86 @@ async def show_reservation(order_id: UUID, unit: ReadUnit) -> ReservationRead:
     return await _read(unit, order_id)
 
 
-@router.post("/{order_id}/priority", responses=errors(UnknownReservationError))
+@router.post(
+    "/{order_id}/priority",
+    response_model=ReservationRead,
+    responses=repeatable(ReservationRead, UnknownReservationError, creates=False),
+)
 async def set_priority(
-    order_id: UUID, body: PriorityWrite, unit: WriteUnit, principal: Staff, now: Now
-) -> ReservationRead:
+    order_id: UUID, body: PriorityWrite, write: RepeatableWrite, principal: Staff, now: Now
+) -> Response:
     """Put an order ahead of others in the line of those who wait, or behind them. What orders hold stays theirs."""
-    act = Act(principal.label, body.reason)
-    await intervene.set_priority(unit, order_id, body.priority, act, now=now)
-    return await _read(unit, order_id)
+
+    async def act() -> ReservationRead:
+        why = Act(principal.label, body.reason)
+        await intervene.set_priority(write.unit, order_id, body.priority, why, now=now)
+        return await _read(write.unit, order_id)
+
+    return await write.once(act)
 
 
-@router.post("/{order_id}/release", responses=errors(UnknownReservationError, ReservationCompleteError))
+@router.post(
+    "/{order_id}/release",
+    response_model=ReservationRead,
+    responses=repeatable(ReservationRead, UnknownReservationError, ReservationCompleteError, creates=False),
+)
 async def release_reservation(
-    order_id: UUID, body: ReservationRelease, unit: WriteUnit, principal: Staff, now: Now
-) -> ReservationRead:
+    order_id: UUID, body: ReservationRelease, write: RepeatableWrite, principal: Staff, now: Now
+) -> Response:
     """Take an order's units away: it waits until it is resumed, or asks for something else.
 
     A second time nothing happens. A parcel whose label is bought at this moment leaves all the same.
     """
-    await intervene.release_reservation(unit, order_id, Act(principal.label, body.reason), now=now)
-    return await _read(unit, order_id)
+
+    async def act() -> ReservationRead:
+        await intervene.release_reservation(write.unit, order_id, Act(principal.label, body.reason), now=now)
+        return await _read(write.unit, order_id)
+
+    return await write.once(act)
 
 
-@router.post("/{order_id}/resume", responses=errors(UnknownReservationError))
+@router.post(
+    "/{order_id}/resume",
+    response_model=ReservationRead,
+    responses=repeatable(ReservationRead, UnknownReservationError, creates=False),
+)
 async def resume_reservation(
-    order_id: UUID, body: ReservationResume, unit: WriteUnit, principal: Staff, now: Now
-) -> ReservationRead:
+    order_id: UUID, body: ReservationResume, write: RepeatableWrite, principal: Staff, now: Now
+) -> Response:
     """Let a released order hold units again, at the place in line that it has kept. A second time nothing happens."""
-    await intervene.resume_reservation(unit, order_id, Act(principal.label, body.reason), now=now)
-    return await _read(unit, order_id)
+
+    async def act() -> ReservationRead:
+        await intervene.resume_reservation(write.unit, order_id, Act(principal.label, body.reason), now=now)
+        return await _read(write.unit, order_id)
+
+    return await write.once(act)
 
 
 @router.post(
     "/{order_id}/move",
-    responses=errors(
+    response_model=ReservationRead,
+    responses=repeatable(
+        ReservationRead,
         UnknownReservationError,
         UnknownSkuError,
         UnknownWarehouseError,
         InactiveWarehouseError,
         NotHeldError,
         InsufficientStockError,
+        creates=False,
     ),
 )
 async def move_reservation(
-    order_id: UUID, body: ReservationMove, unit: WriteUnit, principal: Staff, now: Now
-) -> ReservationRead:
+    order_id: UUID, body: ReservationMove, write: RepeatableWrite, principal: Staff, now: Now
+) -> Response:
     """Have units of an order lie reserved in another warehouse that has them free."""
     move = Move(body.sku, body.from_warehouse_code, body.to_warehouse_code, body.quantity)
-    await intervene.move_reservation(unit, order_id, move, Act(principal.label, body.reason), now=now)
-    return await _read(unit, order_id)
+
+    async def act() -> ReservationRead:
+        await intervene.move_reservation(write.unit, order_id, move, Act(principal.label, body.reason), now=now)
+        return await _read(write.unit, order_id)
+
+    return await write.once(act)
 
 
 async def _heads(unit: InventoryUnit, rows: Sequence[DemandRow]) -> list[ReservationHead]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 from rappit_common.errors import InvalidError, RappitError
+from starlette.requests import ClientDisconnect
 
 from rappit_inventory.domain import catalogue_file, stock_file
 from rappit_inventory.domain.imports import ImportKind
@@ -46,6 +47,12 @@ class UnreadableFormError(InvalidError):
     code = "unreadable_form"
 
 
+class UploadCutOffError(InvalidError):
+    """The sender went away in the middle of the body."""
+
+    code = "upload_cut_off"
+
+
 class UnsupportedMediaTypeError(RappitError):
     """A body of this type cannot be imported."""
 
@@ -65,16 +72,21 @@ async def bounded_stream(request: Request, limit_bytes: int) -> AsyncIterator[by
 
     Raises:
         FileTooLargeError: It goes past the limit.
+        UploadCutOffError: It ends in the middle.
     """
     read = 0
-    async for chunk in request.stream():
-        read += len(chunk)
-        if read > limit_bytes:
-            raise FileTooLargeError(
-                f"An import of this type has at most {limit_bytes} bytes: send it in parts; nothing was changed.",
-                limit_bytes=limit_bytes,
-            )
-        yield chunk
+    try:
+        async for chunk in request.stream():
+            read += len(chunk)
+            if read > limit_bytes:
+                raise FileTooLargeError(
+                    f"An import of this type has at most {limit_bytes} bytes: send it in parts; nothing was changed.",
+                    limit_bytes=limit_bytes,
+                )
+            yield chunk
+    except ClientDisconnect as error:
+        # Nobody is left to read the answer, but this is no failure of ours to be woken for.
+        raise UploadCutOffError(f"The upload ended after {read} bytes; nothing was changed. Send it again.") from error
 
 
 @asynccontextmanager
@@ -84,6 +96,7 @@ async def received_upload(request: Request, kind: ImportKind) -> AsyncGenerator[
     Raises:
         UnsupportedMediaTypeError: It is none of these.
         FileTooLargeError: It has more than 200 MiB; of JSON, more than 11 MiB.
+        UploadCutOffError: The sender went away.
         UnreadableFormError: The form is broken.
         MissingFileError: The form has no such part.
         UnreadableFileError: It is not what it says it is.

@@ -44,7 +44,8 @@ _AWAITED = text("""
     JOIN skus s ON s.organization_id = :organization_id AND s.code_key = p.sku_key
     WHERE p.error IS NULL AND p.sku_id IS NULL AND EXISTS (
         SELECT FROM demand_lines w
-        WHERE w.organization_id = :organization_id AND w.sku_key = p.sku_key AND w.sku_id IS NULL)
+        WHERE w.organization_id = :organization_id AND w.sku_key = p.sku_key AND w.sku_id IS NULL
+          AND w.waiting_since IS NOT NULL)
     ORDER BY s.id
 """)
 

@@ -130,6 +130,7 @@ _FILLABLE = text("""
     GROUP BY c.order_id ORDER BY priority, waiting_since, c.order_id LIMIT :limit
 """)
 
+# What a person released names unknown SKUs too, and waits in no line: that it waits is asked for here as well.
 _NEWLY_KNOWN = text("""
     SELECT c.order_id, min(c.priority) AS priority, min(c.waiting_since) AS waiting_since
     FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
@@ -137,6 +138,7 @@ _NEWLY_KNOWN = text("""
     CROSS JOIN LATERAL (
         SELECT w.order_id, w.priority, w.waiting_since FROM demand_lines w
         WHERE w.organization_id = :organization_id AND w.sku_key = s.code_key AND w.sku_id IS NULL
+          AND w.waiting_since IS NOT NULL
           AND (w.priority, w.waiting_since, w.order_id) > (:after_priority, :after_since, :after_order)
         ORDER BY w.priority, w.waiting_since, w.order_id LIMIT :limit
     ) AS c
@@ -169,7 +171,7 @@ _AWAITED_BY_CODE = text("""
     SELECT s.id FROM unnest(CAST(:sku_ids AS uuid[])) AS k(sku_id)
     JOIN skus s ON s.organization_id = :organization_id AND s.id = k.sku_id
     WHERE EXISTS (SELECT FROM demand_lines w WHERE w.organization_id = :organization_id
-                  AND w.sku_key = s.code_key AND w.sku_id IS NULL)
+                  AND w.sku_key = s.code_key AND w.sku_id IS NULL AND w.waiting_since IS NOT NULL)
     ORDER BY s.id
 """)
 

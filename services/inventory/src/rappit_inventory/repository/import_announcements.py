@@ -25,12 +25,13 @@ _ANNOUNCE = text("""
                 'available', c.available)),
             'occurred_at', CAST(:occurred_at AS text))::text AS body
         FROM (
-            SELECT known_sku, known_warehouse, total_after AS quantity, coalesce(reserved, 0) AS reserved,
-                   CASE WHEN sku_active THEN total_after - coalesce(reserved + damaged + quarantined, 0) ELSE 0 END
-                       AS available,
+            SELECT p.known_sku, p.known_warehouse, p.total_after AS quantity, coalesce(p.reserved, 0) AS reserved,
+                   CASE WHEN s.id IS NULL THEN p.total_after - coalesce(p.reserved + p.damaged + p.quarantined, 0)
+                        ELSE 0 END AS available,
                    (row_number() OVER () - 1) / :part AS part
-            FROM import_plan
-            WHERE error IS NULL AND total_before IS DISTINCT FROM total_after
+            FROM import_plan p
+            LEFT JOIN skus s ON s.organization_id = :organization_id AND s.id = p.sku_id AND NOT s.active
+            WHERE p.error IS NULL AND p.total_before IS DISTINCT FROM p.total_after
         ) AS c GROUP BY c.part
     ) AS e
 """)

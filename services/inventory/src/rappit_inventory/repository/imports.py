@@ -35,8 +35,8 @@ _COLUMNS = ("line", "sku", "warehouse_code", "quantity")
 _PLAN_TABLE = text("""
     CREATE TEMPORARY TABLE import_plan (
         line int, sku text, warehouse_code text, quantity bigint, sku_id uuid, warehouse_id uuid,
-        known_sku text, known_warehouse text, sku_active boolean, first_line int, total_before bigint, reserved bigint,
-        damaged bigint, quarantined bigint, total_after bigint, error text
+        known_sku text, known_warehouse text, first_line int, total_before bigint, reserved bigint, damaged bigint,
+        quarantined bigint, total_after bigint, error text
     ) ON COMMIT DROP
 """)
 _ANALYZE_ROWS = text("ANALYZE import_rows")
@@ -50,15 +50,14 @@ _NO_LOOPS = text("SET LOCAL enable_nestloop = off")
 # A SKU that is not known yet and is to be added stands for itself by its key, until it has an id.
 _RESOLVE_SQL = """
     INSERT INTO import_plan (line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse,
-                             sku_active, first_line, total_after, error)
-    SELECT line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse, sku_active,
-           first_line, quantity,
+                             first_line, total_after, error)
+    SELECT line, sku, warehouse_code, quantity, sku_id, warehouse_id, known_sku, known_warehouse, first_line, quantity,
            CASE WHEN {unknown} THEN 'unknown_sku' WHEN warehouse_id IS NULL THEN 'unknown_warehouse'
                 WHEN NOT warehouse_active THEN 'inactive_warehouse'
                 WHEN line > first_line THEN 'duplicate_row' END
     FROM (
         SELECT r.*, s.id AS sku_id, w.id AS warehouse_id, coalesce(s.code, r.sku) AS known_sku,
-               w.code AS known_warehouse, coalesce(s.active, true) AS sku_active, w.active AS warehouse_active,
+               w.code AS known_warehouse, w.active AS warehouse_active,
                min(r.line) OVER (PARTITION BY {same}, w.id) AS first_line
         FROM import_rows r
         LEFT JOIN skus s ON s.organization_id = :organization_id AND s.code_key = r.sku_key
@@ -92,10 +91,16 @@ _AWAITED_BY_CODE = text("""
     SELECT DISTINCT p.sku_id FROM import_plan p
     WHERE p.error IS NULL AND EXISTS (
         SELECT FROM demand_lines w
-        WHERE w.organization_id = :organization_id AND w.sku_key = p.sku_key AND w.sku_id IS NULL)
+        WHERE w.organization_id = :organization_id AND w.sku_key = p.sku_key AND w.sku_id IS NULL
+          AND w.waiting_since IS NOT NULL)
     ORDER BY p.sku_id
 """)
 
+# Rows were checked while others could still change the catalogue: a file of a million is read for seconds.
+_CLOSED = text("""
+    UPDATE import_plan p SET error = 'inactive_warehouse' FROM warehouses w
+    WHERE w.organization_id = :organization_id AND w.id = p.warehouse_id AND NOT w.active AND p.error IS NULL
+""")
 _LOCK_SQL = """
     WITH locked AS MATERIALIZED (
         SELECT l.sku_id, l.warehouse_id, l.quantity_total, l.quantity_reserved, l.quantity_damaged,
@@ -214,7 +219,11 @@ class ImportRepository:
         await self._run(_NAME_ADDED)
 
     async def lock(self, mode: ImportMode) -> ImportCounts:
-        """Lock the levels concerned, in the one fixed order, and refuse rows that they do not allow."""
+        """Lock the levels concerned, in the one fixed order, and refuse rows that they do not allow.
+
+        Under the catalogue lock.
+        """
+        await self._run(_CLOSED)
         await self._run(_LOCK[mode])
         return ImportCounts(*(await self._session.execute(_COUNT)).one())
 

@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from rappit_inventory.models import AllocationRow, DemandRow, Sku, Warehouse
 from rappit_inventory.models.reservations import ReservationStepRow
 
-# Each branch walks one index from the newest order on and stops at the page's end; `in_state` names literals only.
+# Each branch walks one index from the newest order on and stops at the page's end; `in_state` names literals only. An
+# order without a version was only promised a hold: nothing is known of it yet.
 _PAGE = """
     SELECT d.order_id FROM demands d
-    WHERE d.organization_id = :organization_id AND d.order_id < :after {in_state}
+    WHERE d.organization_id = :organization_id AND d.order_id < :after AND d.order_version > 0 {in_state}
     ORDER BY d.order_id DESC LIMIT :limit
 """
 _HOLDING = """
