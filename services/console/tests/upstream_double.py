@@ -26,7 +26,7 @@ LETTER_ID = UUID("33333333-3333-4333-8333-333333333333")
 SHIPPING_LETTER_ID = UUID("44444444-4444-4444-8444-444444444444")
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 BACKORDERED = "Order 1002 is backordered: it waits for stock."
-INSUFFICIENT = "Insufficient stock: SKU MUG-BLUE has 2 available in MAIN, cannot remove 7."
+INSUFFICIENT = "Insufficient stock for SKU MUG-BLUE: 7 requested, 2 available in MAIN."
 WRONG = "The e-mail address or the password is wrong."
 AT = "2026-11-23T21:30:00Z"
 

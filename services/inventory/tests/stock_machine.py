@@ -14,6 +14,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from rappit_common.errors import RappitError
+from rappit_inventory.domain.imports import ImportMode
 from rappit_inventory.domain.stock import StockState
 
 SKUS, PLACES = ("A", "B"), ("BER", "LYS")
@@ -55,7 +56,7 @@ class World(Protocol):
     def force_release(self, order_id: UUID, now: datetime) -> None: ...
     def resume(self, order_id: UUID, now: datetime) -> None: ...
     def adjust(self, key: Key, delta: int, now: datetime) -> None: ...
-    def bring(self, rows: Units, adds: bool, now: datetime) -> None:
+    def bring(self, rows: Units, mode: ImportMode, now: datetime) -> None:
         """Import a file that sets levels, or adds to them; rows that cannot be are left out."""
 
     def set_aside(self, key: Key, quantity: int, states: tuple[StockState, StockState], now: datetime) -> None: ...
@@ -155,6 +156,7 @@ quantities = st.dictionaries(st.sampled_from(SKUS), st.integers(1, 4), max_size=
 some_units = st.dictionaries(st.sampled_from(SKUS), st.integers(1, 3), min_size=1, max_size=2)
 keys = st.sampled_from(KEYS)
 numbers = st.integers(0, 5)
+modes = st.sampled_from([ImportMode.SET, ImportMode.ADD])
 
 
 class StockMachine(RuleBasedStateMachine):
@@ -261,16 +263,16 @@ class StockMachine(RuleBasedStateMachine):
             self.world.resume(order_id, self.tick())
             self.settled()
 
-    @rule(rows=st.dictionaries(keys, st.integers(0, 9), min_size=1), adds=st.booleans())
-    def bring(self, rows, adds):
+    @rule(rows=st.dictionaries(keys, st.integers(0, 9), min_size=1), mode=modes)
+    def bring(self, rows, mode):
         seen = self.world.see()
         for key, quantity in rows.items():
             total = seen.levels[key][0]
-            if adds:
+            if mode is ImportMode.ADD:
                 self.model.put[key] += quantity
             elif quantity >= total - self._available(seen, key):
                 self.model.put[key] += quantity - total
-        self.world.bring(rows, adds, self.tick())
+        self.world.bring(rows, mode, self.tick())
         self.settled()
 
     @rule(key=keys, delta=st.integers(-4, 5).filter(bool))

@@ -49,7 +49,7 @@ async def test_adjustment_says_exactly_why_it_is_refused(merchant):
     await merchant.until(order["order_id"], "reserved")
     answer = await merchant.adjust("x", "wh1", -5)
     assert (answer.status_code, answer.json()["code"]) == (409, "insufficient_stock")
-    assert answer.json()["detail"] == "Insufficient stock: SKU X has 3 available in WH1, cannot remove 5."
+    assert answer.json()["detail"] == "Insufficient stock for SKU X: 5 requested, 3 available in WH1."
     answer = await merchant.adjust("X", "WH1", -3)
     assert answer.json() == {
         "sku": "X",

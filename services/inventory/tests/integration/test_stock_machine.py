@@ -12,7 +12,7 @@ from rappit_common.database.engine import Database
 from rappit_common.testing.plugin import opened_sandbox, stateful_settings
 from rappit_common.unit_of_work import UnitsOfWork
 from rappit_inventory.domain.holds import HoldKind
-from rappit_inventory.domain.imports import ImportKind, ImportMode, ImportOptions, ImportWork
+from rappit_inventory.domain.imports import ImportKind, ImportOptions, ImportWork
 from rappit_inventory.domain.stock_file import StockRow
 from rappit_inventory.flows.hold_expiry import HoldExpiry
 from rappit_inventory.messages import WaitingFillable
@@ -111,9 +111,9 @@ class Postgres:
     def resume(self, order_id, now):
         self._do(lambda unit: resume_reservation(unit, order_id, Act("tester", None), now=now))
 
-    def bring(self, rows, adds, now):
+    def bring(self, rows, mode, now):
         lines = [StockRow(line, *key, quantity) for line, (key, quantity) in enumerate(rows.items(), start=2)]
-        options = ImportOptions(ImportKind.STOCK, ImportMode.ADD if adds else ImportMode.SET)
+        options = ImportOptions(ImportKind.STOCK, mode)
         self._do(lambda unit: import_stock(unit, lines, ImportWork(new_id(), "tester", options), now=now))
 
     def adjust(self, key, delta, now):

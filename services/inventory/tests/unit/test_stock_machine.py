@@ -20,6 +20,7 @@ from rappit_inventory.domain.holds import (
     hold_units,
     promise,
 )
+from rappit_inventory.domain.imports import ImportMode
 from rappit_inventory.domain.shipments import Shipment, give_back, take
 from rappit_inventory.domain.stock import Level, MovementKind, Shelves, Source, StockState, check_state
 from rappit_inventory.domain.transfers import Transfer, TransferLine, TransferStatus
@@ -77,10 +78,10 @@ class Domain:
         self.demands[order_id].force_release = None
         settle(self.demands[order_id], self.shelves, SOURCE, now=now)
 
-    def bring(self, rows, adds, _now):
+    def bring(self, rows, mode, _now):
         for (sku, place), quantity in rows.items():
             level = self.shelves.at(SKU_ID[sku], PLACE_ID[place])
-            change = quantity if adds else quantity - level.total
+            change = quantity if mode is ImportMode.ADD else quantity - level.total
             if level.available + change >= 0:
                 self.shelves.move(level.sku_id, level.warehouse_id, MovementKind.IMPORT, SOURCE, total=change)
 

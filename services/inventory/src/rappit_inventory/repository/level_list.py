@@ -100,18 +100,22 @@ class LevelListRepository:
         """Return levels in the order of their keys."""
         conditions: list[str] = []
         parameters: dict[str, object] = {"organization_id": self._organization_id, "limit": limit}
-        if wanted.sku_ids is not None:
-            conditions.append("AND sku_id = ANY(CAST(:sku_ids AS uuid[]))")
-            parameters["sku_ids"] = sorted(wanted.sku_ids)
         if wanted.warehouse_id is not None:
             conditions.append("AND warehouse_id = :warehouse_id")
             parameters["warehouse_id"] = wanted.warehouse_id
         if wanted.low_only:
             conditions.append("AND is_low")
         if after is not None:
+            parameters.update(after_sku=after[0], after_warehouse=after[1])
+        if wanted.sku_ids is not None:
+            # With a list of SKUs the index would walk on from the place once for each: the list is cut here instead.
+            parameters["sku_ids"] = sorted(x for x in wanted.sku_ids if after is None or x >= after[0])
+            conditions.append("AND sku_id = ANY(CAST(:sku_ids AS uuid[]))")
+            if after is not None:
+                conditions.append("AND NOT (sku_id = :after_sku AND warehouse_id <= :after_warehouse)")
+        elif after is not None:
             # Compared as a row, so that the key's index finds the place at once.
             conditions.append("AND (sku_id, warehouse_id) > (:after_sku, :after_warehouse)")
-            parameters.update(after_sku=after[0], after_warehouse=after[1])
         rows = await self._session.execute(text(_PAGE.format(conditions=" ".join(conditions))), parameters)
         return [LevelRow(*row) for row in rows]
 

@@ -7,7 +7,6 @@ from enum import StrEnum
 from rappit_common.clock import new_id
 from rappit_common.tracing import current_trace_id
 
-from rappit_inventory.domain.errors import InsufficientStockError
 from rappit_inventory.domain.stock import Level, MovementKind, Source, StockState, check_room, check_state
 from rappit_inventory.service.announcements import announce_levels, announce_low, announce_stock
 from rappit_inventory.service.lookup import find_sku, find_warehouse, lock_levels
@@ -69,15 +68,7 @@ async def adjust_stock(unit: InventoryUnit, adjustment: Adjustment, *, now: date
     warehouse = await find_warehouse(unit, adjustment.warehouse_code)
     shelves = await lock_levels(unit, [(sku.id, warehouse.id)], now)
     level = shelves.at(sku.id, warehouse.id)
-    if level.available + adjustment.delta < 0:
-        raise InsufficientStockError(
-            f"Insufficient stock: SKU {sku.code} has {level.available} available in {warehouse.code},"
-            f" cannot remove {-adjustment.delta}.",
-            sku=sku.code,
-            warehouse_code=warehouse.code,
-            available=level.available,
-            requested=-adjustment.delta,
-        )
+    check_state(level, StockState.SELLABLE, -adjustment.delta)
     check_room(level, adjustment.delta)
     source = Source(
         "adjustment", new_id(), adjustment.actor, current_trace_id(), adjustment.reason, adjustment.reason_code.value
