@@ -125,7 +125,7 @@ async def test_a_label_for_a_backordered_order_is_refused_in_the_apis_words(page
 async def test_more_than_is_available_cannot_be_taken_out_and_the_toast_says_why(page, scene):
     body = {"sku": "SKU-0020", "warehouse_code": "HAM", "delta": -70, "reason": "counted"}
     exact = await refusal(scene.merchant.api.post("/inventory/adjustments", body))
-    assert exact.startswith("Insufficient stock: SKU SKU-0020 ")
+    assert exact == "Insufficient stock for SKU SKU-0020: 70 requested, 10 available in HAM."
     await enter(page, scene)
     await page.get_by_role("link", name="Stock", exact=True).click()
     await page.get_by_role("link", name="Adjust SKU-0020 in HAM").click()
