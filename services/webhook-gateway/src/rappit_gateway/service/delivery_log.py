@@ -23,6 +23,8 @@ from rappit_gateway.service.acceptance import Accepted, MessageIds, VerifiedWebh
 
 FLUSH_S = 0.1
 BATCH_ROWS = 500
+# Written in smaller ones: what encodes half a thousand bodies at once keeps every webhook waiting meanwhile.
+WRITTEN_ROWS = 20
 BATCH_BYTES = 4 * 1024 * 1024
 RETRY_S = 1.0
 STOP_S = 3.0
@@ -197,7 +199,7 @@ class DeliveryLog:
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []
         size = 0
-        while self._waiting and len(batch) < BATCH_ROWS and size < BATCH_BYTES:
+        while self._waiting and len(batch) < WRITTEN_ROWS and size < BATCH_BYTES:
             entry = self._waiting.popleft()
             batch.append(entry)
             size += _size(entry)
