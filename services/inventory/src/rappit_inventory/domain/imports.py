@@ -94,6 +94,19 @@ class ImportSummary:
     applied: bool
     rejected: bool
 
+    @classmethod
+    def of_rejected(cls, total: int, failed: int) -> "ImportSummary":
+        """Return what is told of a file that was refused as a whole."""
+        return cls(total, 0, failed, 0, 0, 0, 0, applied=False, rejected=True)
+
+    @classmethod
+    def of_rows(
+        cls, total: int, failed: int, *, created: int, updated: int, unchanged: int, created_skus: int, applied: bool
+    ) -> "ImportSummary":
+        """Return what is told of a file whose good rows count, or would."""
+        succeeded = created + updated + unchanged
+        return cls(total, succeeded, failed, created, updated, unchanged, created_skus, applied=applied, rejected=False)
+
 
 @dataclass(slots=True)
 class Progress:

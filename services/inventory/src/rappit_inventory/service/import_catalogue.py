@@ -45,15 +45,13 @@ async def import_catalogue(
         await plan.apply(columns, now)
         announce_arrival(unit, await plan.awaited(), now=now)
     if rejected:
-        return ImportSummary(reading.total, 0, failed, 0, 0, 0, 0, applied=False, rejected=True)
-    return ImportSummary(
+        return ImportSummary.of_rejected(reading.total, failed)
+    return ImportSummary.of_rows(
         reading.total,
-        counts.created + counts.updated + counts.unchanged,
         failed,
-        counts.created,
-        counts.updated,
-        counts.unchanged,
-        counts.created,
+        created=counts.created,
+        updated=counts.updated,
+        unchanged=counts.unchanged,
+        created_skus=counts.created,
         applied=applied,
-        rejected=False,
     )

@@ -55,15 +55,13 @@ async def import_stock(
         unit.forget_availability()
         announce_arrival(unit, sorted({*waiting, *await news.awaited()}), now=now)
     if rejected:
-        return ImportSummary(reading.total, 0, failed, 0, 0, 0, 0, applied=False, rejected=True)
-    return ImportSummary(
+        return ImportSummary.of_rejected(reading.total, failed)
+    return ImportSummary.of_rows(
         reading.total,
-        counts.created + counts.updated + counts.unchanged,
         failed,
-        counts.created,
-        counts.updated,
-        counts.unchanged,
-        counts.missing_skus,
+        created=counts.created,
+        updated=counts.updated,
+        unchanged=counts.unchanged,
+        created_skus=counts.missing_skus,
         applied=applied,
-        rejected=False,
     )
